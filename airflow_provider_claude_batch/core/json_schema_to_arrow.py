@@ -1,0 +1,182 @@
+"""
+A JSON Schema to the two types that an answer needs: msgspec's, which checks it, and Arrow's, which it gets.
+
+Covers what structured outputs produce: objects, arrays, strings (also as enum, date, date-time), integers,
+numbers, booleans and their nullable forms. Anything else is kept as JSON text in a string column.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+from operator import getitem
+from types import GenericAlias
+from typing import TYPE_CHECKING, Annotated, Literal, Optional, TypeGuard
+
+import msgspec
+import pyarrow as pa
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from airflow_provider_claude_batch.core.output_schema import JsonObject
+
+_SCALARS: dict[str, tuple[object, pa.DataType]] = {
+    "string": (str, pa.string()),
+    "integer": (int, pa.int64()),
+    "number": (float, pa.float64()),
+    "boolean": (bool, pa.bool_()),
+}
+_FORMATS: dict[str, tuple[object, pa.DataType]] = {
+    "date": (dt.date, pa.date32()),
+    "date-time": (Annotated[dt.datetime, msgspec.Meta(tz=True)], pa.timestamp("us", tz="UTC")),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerType:
+    """
+    What one value of an answer is.
+
+    :param checked: The type that ``msgspec.json.decode`` checks the value against.
+    :param arrow: The column's Arrow type.
+    :param is_json: The column holds the value as JSON text, since Arrow has no type for it.
+    """
+
+    checked: object
+    arrow: pa.DataType
+    is_json: bool = False
+
+
+def answer_columns(json_schema: Mapping[str, object]) -> dict[str, AnswerType]:
+    """
+    Return the type of each column of an answer, in the schema's order.
+
+    :param json_schema: As :func:`~.output_schema.to_json_schema` returns it.
+    """
+    properties = json_schema["properties"]
+    if not _is_object(properties):
+        raise TypeError("properties of a closed schema are an object")
+    return {name: _answer_type(name, member) for name, member in properties.items()}
+
+
+def answer_struct(columns: Mapping[str, AnswerType]) -> type[msgspec.Struct]:
+    """
+    Return the class that a whole answer is decoded into; a field more or less than the schema's is an error.
+    """
+    return _struct("Answer", {name: column.checked for name, column in columns.items()})
+
+
+def _struct(name: str, members: Mapping[str, object]) -> type[msgspec.Struct]:
+    # Field names are positions: a property may be named like a keyword, or like a method of Struct.
+    fields = [(f"f{i}", member) for i, member in enumerate(members.values())]
+    names = {f"f{i}": member for i, member in enumerate(members)}
+    return msgspec.defstruct(name, fields, rename=names, forbid_unknown_fields=True, frozen=True, gc=False)
+
+
+def _answer_type(name: str, node: object) -> AnswerType:
+    if not _is_object(node):
+        return _json_text()
+    if (inner := _nullable(node)) is not None:
+        member = _answer_type(name, inner)
+        return AnswerType(getitem(Optional, member.checked), member.arrow, member.is_json)
+    values = node.get("enum", [node["const"]] if "const" in node else None)
+    if isinstance(values, list) and values:
+        return _enum(values)
+    kind = node.get("type")
+    if kind == "object":
+        return _object(name, node)
+    if kind == "array":
+        item = _answer_type(f"{name}_item", node.get("items", {}))
+        return (
+            _json_text()
+            if item.is_json
+            else AnswerType(GenericAlias(list, item.checked), pa.list_(item.arrow))
+        )
+    return _scalar(kind, node)
+
+
+def _scalar(kind: object, node: JsonObject) -> AnswerType:
+    if kind == "string" and node.get("format") in _FORMATS:
+        return AnswerType(*_FORMATS[str(node["format"])])
+    if kind not in _SCALARS:
+        return _json_text()
+    checked, arrow = _SCALARS[str(kind)]
+    bounds = [*_range(str(kind), node), *_text_bounds(str(kind), node)]
+    return AnswerType(getitem(Annotated, (checked, *bounds)) if bounds else checked, arrow)
+
+
+def _range(kind: str, node: JsonObject) -> list[msgspec.Meta]:
+    if kind not in ("integer", "number"):
+        return []
+    bounds: list[msgspec.Meta] = []
+    low, above = node.get("minimum"), node.get("exclusiveMinimum")
+    if isinstance(above, int | float):
+        bounds.append(msgspec.Meta(gt=above))
+    elif isinstance(low, int | float) or kind == "integer":
+        bounds.append(msgspec.Meta(ge=low if isinstance(low, int | float) else -(2**63)))
+    high, below = node.get("maximum"), node.get("exclusiveMaximum")
+    if isinstance(below, int | float):
+        bounds.append(msgspec.Meta(lt=below))
+    elif isinstance(high, int | float) or kind == "integer":
+        bounds.append(msgspec.Meta(le=high if isinstance(high, int | float) else 2**63 - 1))
+    return bounds
+
+
+def _text_bounds(kind: str, node: JsonObject) -> list[msgspec.Meta]:
+    if kind != "string":
+        return []
+    bounds: list[msgspec.Meta] = []
+    if isinstance(shortest := node.get("minLength"), int):
+        bounds.append(msgspec.Meta(min_length=shortest))
+    if isinstance(longest := node.get("maxLength"), int):
+        bounds.append(msgspec.Meta(max_length=longest))
+    if isinstance(pattern := node.get("pattern"), str):
+        bounds.append(msgspec.Meta(pattern=pattern))
+    return bounds
+
+
+def _enum(values: list[object]) -> AnswerType:
+    nullable = None in values
+    present = [value for value in values if value is not None]
+    if all(isinstance(value, str) for value in present):
+        arrow = pa.dictionary(pa.int32(), pa.string())
+    elif all(isinstance(value, int) and not isinstance(value, bool) for value in present):
+        arrow = pa.int64()
+    else:
+        return _json_text()
+    checked = getitem(Literal, tuple(present))
+    return AnswerType(getitem(Optional, checked) if nullable else checked, arrow)
+
+
+def _object(name: str, node: JsonObject) -> AnswerType:
+    properties = node.get("properties")
+    if not _is_object(properties) or not properties:
+        return _json_text()
+    members = {member: _answer_type(f"{name}_{member}", child) for member, child in properties.items()}
+    if any(member.is_json for member in members.values()):
+        return _json_text()
+    struct = _struct(name, {member: inner.checked for member, inner in members.items()})
+    return AnswerType(struct, pa.struct([(member, inner.arrow) for member, inner in members.items()]))
+
+
+def _nullable(node: JsonObject) -> JsonObject | None:
+    """Return the schema without its null alternative, or ``None`` where it has none."""
+    kinds = node.get("type")
+    if isinstance(kinds, list) and "null" in kinds:
+        others = [kind for kind in kinds if kind != "null"]
+        return {**node, "type": others[0]} if len(others) == 1 else None
+    for keyword in ("anyOf", "oneOf"):
+        choices = node.get(keyword)
+        if isinstance(choices, list) and {"type": "null"} in choices:
+            others = [choice for choice in choices if choice != {"type": "null"}]
+            return others[0] if len(others) == 1 and _is_object(others[0]) else None
+    return None
+
+
+def _json_text() -> AnswerType:
+    return AnswerType(msgspec.Raw, pa.string(), is_json=True)
+
+
+def _is_object(value: object) -> TypeGuard[JsonObject]:
+    return isinstance(value, dict)

@@ -1,0 +1,199 @@
+"""
+The records of a manifest folder, each one JSON file, and their reading and writing as bytes.
+
+The folder is the only truth about what was sent: a record that cannot be read is an error, never "nothing
+there".
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+from dataclasses import dataclass, field
+from typing import Literal, TypeVar
+
+import msgspec
+
+from airflow_provider_claude_batch.core.output_schema import JsonObject
+from airflow_provider_claude_batch.errors import ManifestUnreadableError
+
+#: Of every record. Readers refuse a number they do not know.
+SCHEMA_VERSION = 1
+
+Record = TypeVar("Record")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """
+    What decides the requests of a submission; a different digest means different requests.
+
+    :param source_digest: Of the rendered query and its parameters.
+    :param request_digest: Of the compiled request: model, prompt, system, schema, every parameter.
+    """
+
+    claude_conn_id: str
+    model: str
+    key: list[str]
+    passthrough: list[str]
+    source_digest: str
+    request_digest: str
+    output_schema: JsonObject | None = None
+
+    def digest(self) -> str:
+        """Return 32 hexadecimal digits that change with any of the settings."""
+        return hashlib.sha256(msgspec.json.encode(self, order="sorted")).hexdigest()[:32]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """
+    ``plan.json``: the snapshot is whole, and this is what it is.
+
+    :param identity: Random 16 hexadecimal digits, in front of every ``custom_id`` of the submission.
+    :param row_count: Rows of the source; each is one request.
+    :param try_number: Of the task instance that took the snapshot.
+    :param max_tries: Of the same; a person's *clear* of a finished task raises it.
+    """
+
+    identity: str
+    created_at: dt.datetime
+    row_count: int
+    settings: Settings
+    settings_digest: str
+    try_number: int
+    max_tries: int
+    schema_version: int = SCHEMA_VERSION
+    deadline: dt.datetime | None = None
+    max_cost_usd: str | None = None
+    workspace_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardRecord:
+    """
+    One shard of a round.
+
+    :param requests: Number of its requests.
+    :param body_bytes: Exact size of the create's body.
+    :param sha256: Of that body, in hexadecimal.
+    """
+
+    index: int
+    requests: int
+    body_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Round:
+    """``rNN/round.json``: the shards of one round are whole, and these are they."""
+
+    index: int
+    shards: list[ShardRecord]
+    schema_version: int = SCHEMA_VERSION
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sent:
+    """
+    ``rNN/sent-NNNNN.aK.json``: from here on the shard may be a batch.
+
+    :param cursor: Newest batch of the workspace before the create, or ``None`` where there was none.
+    :param request_count: Requests of the shard, by which its batch is found in the list.
+    """
+
+    attempt: int
+    cursor: str | None
+    request_count: int
+    sent_at: dt.datetime
+    try_number: int
+    schema_version: int = SCHEMA_VERSION
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """``rNN/refused-NNNNN.aK.json``: the API gave attempt K a definite no, so it became no batch."""
+
+    attempt: int
+    status_code: int
+    error_type: str | None
+    request_id: str | None
+    refused_at: dt.datetime
+    schema_version: int = SCHEMA_VERSION
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchRecord:
+    """
+    ``rNN/batch-NNNNN.json``: the shard is this batch.
+
+    :param known_by: ``answered`` by the create itself, or ``proven`` by the batch's first result line.
+    :param loaded_at: When its results were written to the manifest folder.
+    """
+
+    batch_id: str
+    known_by: Literal["answered", "proven"]
+    created_at: dt.datetime
+    ended_at: dt.datetime | None = None
+    loaded_at: dt.datetime | None = None
+    schema_version: int = SCHEMA_VERSION
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """
+    ``receipt.json``: what a submission came to.
+
+    :param rows: Rows published.
+    :param outcomes: Rows by outcome.
+    :param tokens: Sums by kind, over all rows.
+    :param files: URIs of what was published.
+    """
+
+    dag_id: str
+    run_id: str
+    task_id: str
+    map_index: int
+    identity: str
+    model: str
+    batch_ids: list[str]
+    rows: int
+    outcomes: dict[str, int]
+    tokens: dict[str, int]
+    created_at: dt.datetime
+    published_at: dt.datetime
+    files: list[str] = field(default_factory=list)
+    schema_version: int = SCHEMA_VERSION
+
+
+def to_json(record: object) -> bytes:
+    """Return a record as indented UTF-8 JSON, for people and programs."""
+    return msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n"
+
+
+def from_json(data: bytes, kind: type[Record], *, where: str) -> Record:
+    """
+    Read a record.
+
+    :param data: Bytes of the file.
+    :param kind: Record class that the file holds.
+    :param where: URI of the file, for the message.
+    :raises ManifestUnreadableError: The bytes are not such a record, or are of a schema version not known
+        here.
+    """
+    try:
+        version = msgspec.json.decode(data, type=_Version).schema_version
+        if version == SCHEMA_VERSION:
+            return msgspec.json.decode(data, type=kind)
+        reason = f"it is of schema version {version}, and this package knows {SCHEMA_VERSION}"
+    except ValueError as error:
+        reason = str(error)
+    raise ManifestUnreadableError(
+        f"{where}: {reason}. A batch may be in flight; nothing is sent until the file can be read."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Version:
+    schema_version: int

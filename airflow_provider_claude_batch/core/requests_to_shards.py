@@ -1,0 +1,98 @@
+"""
+Requests to shards: each small enough, in requests and in bytes, to become exactly one batch.
+
+Pure arithmetic on sizes, so that a caller can write each request to disk as it comes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from airflow_provider_claude_batch.core.limits import MAX_BODY_BYTES, MAX_REQUESTS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+#: What stands around the requests in the body of a create; commas between them come on top.
+BODY_START = b'{"requests":['
+BODY_END = b"]}"
+_ENVELOPE_BYTES = len(BODY_START) + len(BODY_END)
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """
+    Requests ``start`` to ``stop`` (exclusive) of what was given, for one shard.
+
+    :param shard_index: Number of the shard, from 0.
+    :param too_large: The single request of this slice does not fit in any shard.
+    """
+
+    shard_index: int
+    start: int
+    stop: int
+    too_large: bool = False
+
+
+def body_bytes(request_count: int, payload_bytes: int) -> int:
+    """
+    Return the exact size of a create's body.
+
+    :param request_count: Requests in the body, at least one.
+    :param payload_bytes: Bytes of the requests alone, without commas.
+    """
+    return _ENVELOPE_BYTES + payload_bytes + request_count - 1
+
+
+class ShardCutter:
+    """
+    Cut a stream of requests into shards, in order, filling each before the next begins.
+
+    Holds three numbers, whatever the length of the stream.
+
+    :param max_requests: Requests in one shard.
+    :param max_bytes: Bytes of one shard's body, commas and envelope included.
+    """
+
+    def __init__(self, *, max_requests: int = MAX_REQUESTS, max_bytes: int = MAX_BODY_BYTES) -> None:
+        self._max_requests = max_requests
+        self._max_bytes = max_bytes
+        self._index = 0
+        self._count = 0
+        self._payload = 0
+
+    def cut(self, sizes: Sequence[int]) -> Iterator[Slice]:
+        """
+        Say which shard each of the next requests belongs to.
+
+        :param sizes: Bytes of the next requests, in order.
+        :return: Slices that cover ``sizes``, in order. A shard is full when a slice of the next one comes.
+        """
+        start = 0
+        for position, size in enumerate(sizes):
+            fits_alone = body_bytes(1, size) <= self._max_bytes
+            if self._count and (not fits_alone or not self._has_room(size)):
+                if position > start:
+                    yield Slice(self._index, start, position)
+                    start = position
+                self._open_next()
+            if not fits_alone:
+                yield Slice(self._index, position, position + 1, too_large=True)
+                start = position + 1
+                continue
+            self._count += 1
+            self._payload += size
+        if start < len(sizes):
+            yield Slice(self._index, start, len(sizes))
+
+    def _has_room(self, size: int) -> bool:
+        return (
+            self._count < self._max_requests
+            and body_bytes(self._count + 1, self._payload + size) <= self._max_bytes
+        )
+
+    def _open_next(self) -> None:
+        self._index += 1
+        self._count = 0
+        self._payload = 0

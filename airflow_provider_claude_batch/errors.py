@@ -1,0 +1,120 @@
+"""
+All errors of this package, in two branches: before and after the paid call.
+
+* ClaudeBatchError
+  + ClaudeBatchInputError (a ValueError): nothing was sent, nothing is billed
+    - RowTemplateError
+    - OutputSchemaError
+    - RowError
+    - RequestTooLargeError
+    - DestinationError
+    - StagingError
+    - QueryError
+    - CreateRefusedError
+  + ClaudeBatchRunError (a RuntimeError): something was, or may have been, sent
+    - SubmissionUncertainError
+    - ManifestUnreadableError
+    - SnapshotChangedError
+    - BatchNotEndedError
+    - BatchWaitTimeoutError
+    - ResultsIncompleteError
+
+No message of this package holds text that came from a row; a row is named by its number and its key.
+"""
+
+from __future__ import annotations
+
+
+class ClaudeBatchError(Exception):
+    """Base class of every error that this package raises on purpose."""
+
+
+class ClaudeBatchInputError(ClaudeBatchError, ValueError):
+    """Found before anything was sent: no batch exists because of this attempt and nothing is billed."""
+
+
+class RowTemplateError(ClaudeBatchInputError):
+    """A template is malformed, or names a column that the source does not return."""
+
+
+class OutputSchemaError(ClaudeBatchInputError):
+    """The output schema is not one that the API takes or that Parquet can hold."""
+
+
+class RowError(ClaudeBatchInputError):
+    """
+    One row cannot become a request.
+
+    :param reason: What is wrong, without the row's text.
+    :param row: Number of the row in the source, from 0.
+    :param key: ``column=value`` of the row's key, or ``None`` where the key itself is at fault.
+    """
+
+    def __init__(self, reason: str, *, row: int, key: str | None = None) -> None:
+        self.reason = reason
+        self.row = row
+        self.key = key
+        where = f"row {row} ({key})" if key else f"row {row}"
+        super().__init__(f"{where}: {reason}. Nothing was sent.")
+
+
+class RequestTooLargeError(RowError):
+    """A single request is larger than a whole batch may be."""
+
+
+class DestinationError(ClaudeBatchInputError):
+    """The destination of the results cannot be written."""
+
+
+class StagingError(ClaudeBatchInputError):
+    """The staging path cannot hold a manifest folder."""
+
+
+class QueryError(ClaudeBatchInputError):
+    """The source could not be read, or its columns do not fit the task."""
+
+
+class CreateRefusedError(ClaudeBatchInputError):
+    """
+    The API refused to create a batch, with a definite answer.
+
+    :param status_code: HTTP status of the answer.
+    :param error_type: The API's word, such as ``invalid_request_error``.
+    :param request_id: The API's ``request-id``, to quote to Anthropic's support.
+    """
+
+    def __init__(
+        self, message: str, *, status_code: int, error_type: str | None, request_id: str | None
+    ) -> None:
+        self.status_code = status_code
+        self.error_type = error_type
+        self.request_id = request_id
+        super().__init__(message)
+
+
+class ClaudeBatchRunError(ClaudeBatchError, RuntimeError):
+    """Found after a batch was, or may have been, created: the message says what became of the money."""
+
+
+class SubmissionUncertainError(ClaudeBatchRunError):
+    """The whole body of a create went out and no answer came back: the batch may exist."""
+
+
+class ManifestUnreadableError(ClaudeBatchRunError):
+    """A file of a manifest folder exists and cannot be read, so what was sent is not known."""
+
+
+class SnapshotChangedError(ClaudeBatchRunError):
+    """A snapshot on staging is not the one its round describes; what was not sent yet is not sent."""
+
+
+class BatchNotEndedError(ClaudeBatchRunError):
+    """Results were asked of a batch that is still processing."""
+
+
+class BatchWaitTimeoutError(ClaudeBatchRunError):
+    """A wait ended before its batches did; the batches were left alone."""
+
+
+class ResultsIncompleteError(ClaudeBatchRunError):
+    """The results that arrived are not the ones that the snapshot and the batch's counts promise."""
