@@ -1,0 +1,144 @@
+"""
+The manifest folder of one submission: which record lies where, read and written one by one.
+
+Absent is ``None``; unreadable is an error. What the records mean for money is decided in core.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+from airflow_provider_claude_batch.core.manifest import (
+    BatchRecord,
+    Plan,
+    Receipt,
+    Refused,
+    Round,
+    Sent,
+    ShardRecord,
+    from_json,
+    to_json,
+)
+from airflow_provider_claude_batch.errors import ManifestUnreadableError
+from airflow_provider_claude_batch.submission import names
+from airflow_provider_claude_batch.submission.storage import Folder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import pyarrow as pa
+
+Record = TypeVar("Record")
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestFolder:
+    """One generation of one submission."""
+
+    folder: Folder
+
+    @classmethod
+    def at(cls, uri: str) -> ManifestFolder:
+        """Open the folder that a submit task's output names."""
+        return cls(Folder.at(uri))
+
+    @property
+    def uri(self) -> str:
+        """What the submit task's output, the log and the receipt call the folder."""
+        return self.folder.uri
+
+    def read_plan(self) -> Plan | None:
+        """Return the plan, or ``None`` where no snapshot was finished."""
+        return self._read(names.PLAN, Plan)
+
+    def write_plan(self, plan: Plan) -> None:
+        """Say that the snapshot is whole."""
+        self.folder.write(names.PLAN, to_json(plan))
+
+    def read_round(self, index: int) -> Round | None:
+        """Return a round's record, or ``None`` where its shards are not whole."""
+        return self._read(names.round_path(index, "round.json"), Round)
+
+    def write_round(self, record: Round) -> None:
+        """Say that a round's shards are whole."""
+        self.folder.write(names.round_path(record.index, "round.json"), to_json(record))
+
+    def write_sent(self, round_index: int, shard: int, record: Sent) -> None:
+        """
+        Say, before the last byte goes out, that a shard may be a batch from here on.
+
+        :raises FileExistsError: This attempt is on record already: somebody else sends, or has sent.
+        """
+        self.folder.write_new(names.sent_path(round_index, shard, record.attempt), to_json(record))
+
+    def attempts(self, round_index: int, shard: int) -> list[tuple[Sent, Refused | None]]:
+        """Return every attempt on record for a shard, from the first, each with the API's refusal if any."""
+        found = []
+        for attempt in range(1, 1000):
+            sent = self._read(names.sent_path(round_index, shard, attempt), Sent)
+            if sent is None:
+                break
+            found.append((sent, self._read(names.refused_path(round_index, shard, attempt), Refused)))
+        return found
+
+    def write_refused(self, round_index: int, shard: int, record: Refused) -> None:
+        """Say that the API gave an attempt a definite no."""
+        self.folder.write(names.refused_path(round_index, shard, record.attempt), to_json(record))
+
+    def read_batch(self, round_index: int, shard: int) -> BatchRecord | None:
+        """Return the batch of a shard, or ``None`` where it is not known."""
+        return self._read(names.batch_path(round_index, shard), BatchRecord)
+
+    def write_batch(self, round_index: int, shard: int, record: BatchRecord) -> None:
+        """Say which batch a shard is, or what has become of it."""
+        self.folder.write(names.batch_path(round_index, shard), to_json(record))
+
+    def batches(self, record: Round) -> Iterator[tuple[ShardRecord, BatchRecord | None]]:
+        """Yield each shard of a round with its batch."""
+        for shard in record.shards:
+            yield shard, self.read_batch(record.index, shard.index)
+
+    def read_keys(self, round_index: int, shard: int) -> pa.Table:
+        """
+        Return a shard's keys.
+
+        :raises ManifestUnreadableError: They are not there.
+        """
+        import pyarrow.parquet as pq
+
+        path = names.keys_path(round_index, shard)
+        try:
+            with self.folder.open(path) as file:
+                return pq.read_table(file)
+        except FileNotFoundError as error:
+            raise ManifestUnreadableError(
+                f"{self.uri}/{path} is not there, so the answers cannot be joined with their rows. The "
+                "batch is left alone."
+            ) from error
+
+    def has_results(self, round_index: int, shard: int) -> bool:
+        """Return whether a shard's results were landed whole."""
+        return self.folder.exists(names.results_path(round_index, shard))
+
+    def write_receipt(self, receipt: Receipt) -> None:
+        """Say what the submission came to: the last file of the folder."""
+        self.folder.write(names.RECEIPT, to_json(receipt))
+
+    def _read(self, path: str, kind: type[Record]) -> Record | None:
+        data = self.folder.read(path)
+        return None if data is None else from_json(data, kind, where=f"{self.uri}/{path}")
+
+
+def require_plan(folder: ManifestFolder) -> tuple[Plan, Round]:
+    """
+    Return the plan and the first round of a folder that a submit task has finished.
+
+    :raises ManifestUnreadableError: One of them is not there.
+    """
+    plan, first_round = folder.read_plan(), folder.read_round(0)
+    if plan is None or first_round is None:
+        raise ManifestUnreadableError(
+            f"{folder.uri} holds no finished snapshot: is it the manifest of a submit task?"
+        )
+    return plan, first_round

@@ -1,0 +1,71 @@
+"""The receipt: what a submission came to, beside its manifest and once more by day."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from airflow_provider_claude_batch.core.manifest import Plan, Receipt, to_json
+from airflow_provider_claude_batch.submission.storage import Folder
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from airflow_provider_claude_batch.core.tally import Tally
+    from airflow_provider_claude_batch.submission.manifest_folder import ManifestFolder
+
+
+class TaskInstanceNames(Protocol):
+    """What a receipt says of the task instance that loaded."""
+
+    dag_id: str
+    run_id: str
+    task_id: str
+    map_index: int | None
+
+
+def make_receipt(
+    plan: Plan,
+    tally: Tally,
+    *,
+    ti: TaskInstanceNames,
+    batch_ids: Sequence[str],
+    files: Sequence[str],
+    now: datetime,
+) -> Receipt:
+    """Return the receipt of published rows; outcomes with most rows first."""
+    return Receipt(
+        dag_id=ti.dag_id,
+        run_id=ti.run_id,
+        task_id=ti.task_id,
+        map_index=-1 if ti.map_index is None else ti.map_index,
+        identity=plan.identity,
+        model=plan.settings.model,
+        batch_ids=list(batch_ids),
+        rows=tally.rows,
+        outcomes=dict(tally.outcomes.most_common()),
+        tokens=dict(tally.tokens),
+        created_at=plan.created_at,
+        published_at=now,
+        files=list(files),
+    )
+
+
+def write_receipt(folder: ManifestFolder, receipt: Receipt) -> None:
+    """
+    Write ``receipt.json``, the last file of a manifest folder, and a copy under ``_receipts/``.
+
+    The copy lies in ``day=YYYY-MM-DD`` at the staging root and is named by the submission's identity: a
+    receipt that is written again replaces itself.
+    """
+    folder.write_receipt(receipt)
+    day = f"{receipt.published_at:%Y-%m-%d}"
+    root = _staging_root(folder.folder, depth=4 if receipt.map_index < 0 else 5)
+    root.write(f"_receipts/day={day}/{receipt.identity}.json", to_json(receipt))
+
+
+def _staging_root(folder: Folder, *, depth: int) -> Folder:
+    """
+    Return the folder ``depth`` levels up: above dag, run, task, map index where there is one, and generation.
+    """
+    return Folder(folder.fs, folder.root.rsplit("/", depth)[0], folder.uri.rsplit("/", depth)[0])

@@ -1,0 +1,76 @@
+"""
+The shards of a snapshot, written as the rows come: keys as Parquet, request lines as zstd-compressed JSONL.
+
+One shard's two files are on local disk at a time, then they are put into the manifest folder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+from airflow_provider_claude_batch.core.manifest import ShardRecord
+from airflow_provider_claude_batch.core.requests_to_shards import BODY_END, BODY_START, body_bytes
+from airflow_provider_claude_batch.submission import names
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    import pyarrow as pa
+
+    from airflow_provider_claude_batch.submission.storage import Folder
+
+
+class ShardWriter:
+    """
+    Write one shard.
+
+    :param local: An empty local folder.
+    :param keys_schema: Schema of the keys.
+    """
+
+    def __init__(self, local: Path, *, round_index: int, index: int, keys_schema: pa.Schema) -> None:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        self._round_index = round_index
+        self._index = index
+        self._keys_path = local / f"keys-{index}.parquet"
+        self._requests_path = local / f"requests-{index}.jsonl.zst"
+        self._keys = pq.ParquetWriter(self._keys_path, keys_schema, compression="zstd")
+        self._requests = pa.CompressedOutputStream(pa.OSFile(str(self._requests_path), "wb"), "zstd")
+        self._digest = hashlib.sha256(BODY_START)
+        self._count = 0
+        self._payload = 0
+
+    def write(self, requests: Sequence[bytes], keys: pa.RecordBatch) -> None:
+        """Append requests and their keys, in order."""
+        if not requests:
+            return
+        body = b",".join(requests)
+        self._digest.update(b"," + body if self._count else body)
+        self._requests.write(b"\n".join(requests) + b"\n")
+        self._keys.write_batch(keys)
+        self._count += len(requests)
+        self._payload += sum(map(len, requests))
+
+    def finish(self, folder: Folder) -> ShardRecord:
+        """Put both files into the manifest folder and return what the round says of the shard."""
+        self.close()
+        self._digest.update(BODY_END)
+        folder.put(self._keys_path, names.keys_path(self._round_index, self._index))
+        folder.put(self._requests_path, names.requests_path(self._round_index, self._index))
+        self._keys_path.unlink()
+        self._requests_path.unlink()
+        return ShardRecord(
+            index=self._index,
+            requests=self._count,
+            body_bytes=body_bytes(self._count, self._payload),
+            sha256=self._digest.hexdigest(),
+        )
+
+    def close(self) -> None:
+        """Close both files; what was written stays in the local folder."""
+        self._keys.close()
+        self._requests.close()

@@ -1,0 +1,120 @@
+"""A submission without Airflow's processes: real tables, the real SDK, the emulator over a socket, a real folder."""
+
+import dataclasses
+import datetime as dt
+import json
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from airflow_provider_claude_batch.core.requests_to_shards import ShardCutter
+from airflow_provider_claude_batch.emulator import Emulator
+from airflow_provider_claude_batch.hooks.claude_batch import ClaudeBatchHook
+from airflow_provider_claude_batch.sources.sql import open_query
+from airflow_provider_claude_batch.submission.land import land_shard
+from airflow_provider_claude_batch.submission.manifest_folder import ManifestFolder, require_plan
+from airflow_provider_claude_batch.submission.publish import Destination, publish
+from airflow_provider_claude_batch.submission.send import send_shards
+from airflow_provider_claude_batch.submission.snapshot import take_snapshot
+from airflow_provider_claude_batch.submission.spec import make_spec
+
+NOW = dt.datetime(2026, 11, 22, tzinfo=dt.UTC)
+LABEL = {"type": "object", "properties": {"topic": {"enum": ["fruit", "metal"]}}}
+
+
+@pytest.fixture
+def emulator(claude_batch_emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> Emulator:
+    monkeypatch.setenv("AIRFLOW_CONN_ANTHROPIC_DEFAULT", claude_batch_emulator.connection_json)
+    return claude_batch_emulator
+
+
+@pytest.fixture
+def table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a SQLite file with five rows behind the connection ``warehouse``."""
+    path = tmp_path / "warehouse.sqlite"
+    connection = sqlite3.connect(path)
+    connection.execute("create table items (id integer, body text)")
+    connection.executemany(
+        "insert into items values (?, ?)",
+        [(i, f"{'apple' if i % 2 else 'iron'} is number {i}") for i in range(5)],
+    )
+    connection.commit()
+    connection.close()
+    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", json.dumps({"conn_type": "sqlite", "host": str(path)}))
+    return path
+
+
+@dataclasses.dataclass
+class Submission:
+    """One submission in a folder of its own, taken step by step."""
+
+    folder: ManifestFolder
+    destination: Path
+    hook: ClaudeBatchHook
+
+    def snapshot(self, sql="select * from items order by id", *, max_requests=100_000, **arguments):
+        given = {
+            "parameters": None,
+            "key": "id",
+            "passthrough": [],
+            "model": "claude-haiku-5-5",
+            "max_tokens": 100,
+            "prompt": "What is this: {body}",
+            "system": None,
+            "output_schema": LABEL,
+            "request_params": None,
+            **arguments,
+        }
+        spec = make_spec(claude_conn_id="anthropic_default", sql_conn_id="warehouse", sql=sql, **given)
+        with open_query(
+            spec.sql, sql_conn_id="warehouse", parameters=spec.parameters, chunk_rows=2
+        ) as reader:
+            return take_snapshot(
+                self.folder,
+                reader,
+                spec,
+                identity="0123456789abcdef",
+                try_number=1,
+                max_tries=1,
+                now=NOW,
+                on_shard=lambda shard: None,
+                cutter=ShardCutter(max_requests=max_requests),
+            )
+
+    def send(self):
+        _, record = require_plan(self.folder)
+        return list(send_shards(self.folder, record, self.hook, try_number=1, clock=lambda: NOW))
+
+    def land(self):
+        plan, record = require_plan(self.folder)
+        for shard, batch in self.folder.batches(record):
+            land_shard(
+                self.folder,
+                0,
+                shard,
+                batch,
+                self.hook,
+                json_schema=plan.settings.output_schema,
+            )
+
+    def publish(self) -> pa.Table:
+        plan, record = require_plan(self.folder)
+        publish(
+            self.folder,
+            record,
+            Destination.at(str(self.destination)),
+            row_count=plan.row_count,
+            json_schema=plan.settings.output_schema,
+        )
+        return pq.read_table(self.destination / "data.parquet")
+
+
+@pytest.fixture
+def submission(tmp_path: Path, table: Path, emulator: Emulator) -> Iterator[Submission]:
+    hook = ClaudeBatchHook()
+    with hook.client:
+        yield Submission(ManifestFolder.at(str(tmp_path / "staging" / "g00")), tmp_path / "out", hook)
