@@ -1,0 +1,37 @@
+"""The extra link from a task to its batch. Evaluated on the worker, after every leg of the task."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from airflow.sdk import BaseOperatorLink
+
+if TYPE_CHECKING:
+    from airflow.sdk import BaseOperator
+    from airflow.sdk.types import TaskInstanceKey
+
+#: Where a batch is shown, unless the provider config ``[claude_batch] batch_url`` says otherwise.
+CONSOLE_URL = "https://platform.claude.com/workspaces/default/batches"
+
+
+class ClaudeBatchLink(BaseOperatorLink):
+    """Open the batch of a task; of several, the first."""
+
+    name = "Claude batch"
+
+    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
+        """Return the address, or nothing while the task has no batch."""
+        batch_ids: list[str] = getattr(operator, "linked_batch_ids", [])
+        return batch_url(batch_ids[0]) if batch_ids else ""
+
+
+def batch_url(batch_id: str) -> str:
+    """
+    Return the address of a batch for a person.
+
+    :param batch_id: Stands for ``{batch_id}`` in the provider config ``[claude_batch] batch_url``.
+    """
+    from airflow.sdk.configuration import conf
+
+    template: str = conf.get("claude_batch", "batch_url", fallback=CONSOLE_URL)
+    return template.replace("{batch_id}", batch_id)

@@ -1,0 +1,259 @@
+"""The operator that makes batches from the rows of a query. Everything but the story is in ``submission``."""
+
+from __future__ import annotations
+
+import secrets
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
+
+from airflow.sdk import BaseOperator
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+
+from airflow_provider_claude_batch.errors import ClaudeBatchInputError, CreateRefusedError
+from airflow_provider_claude_batch.hooks.claude_batch import ClaudeBatchHook
+from airflow_provider_claude_batch.links.batch import ClaudeBatchLink
+from airflow_provider_claude_batch.sources.sql import open_query
+from airflow_provider_claude_batch.submission.manifest_folder import ManifestFolder, require_plan
+from airflow_provider_claude_batch.submission.reference import SubmissionReference, read_reference
+from airflow_provider_claude_batch.submission.send import send_shards
+from airflow_provider_claude_batch.submission.snapshot import take_snapshot
+from airflow_provider_claude_batch.submission.spec import SubmissionSpec, make_spec
+from airflow_provider_claude_batch.submission.staging import (
+    TaskInstanceId,
+    open_generation,
+    staging_root,
+    submission_folder,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from airflow.sdk import Context
+
+    from airflow_provider_claude_batch.core.manifest import Plan, ShardRecord
+
+
+@runtime_checkable
+class ChecksDestination(Protocol):
+    """A task downstream that can say, before anything is paid for, that its results could not be written."""
+
+    def check_destination(self, context: Context) -> None:
+        """Raise where the destination cannot be written."""
+
+
+class ClaudeBatchSubmitOperator(BaseOperator):
+    """
+    Send the rows of a query to Claude, one request a row, as Message Batches.
+
+    The rows are read once, into a snapshot in the manifest folder; as many batches are made of it as the
+    API's limits ask for. Returns a small dict with ``manifest``, ``batch_ids``, ``request_count`` and
+    ``claude_conn_id`` for the sensor and the transfer; ``manifest`` and ``batch_ids`` are pushed under their
+    own keys too.
+
+    A retry, or a *clear*, continues where the last try stopped: it reads the snapshot, does not query again,
+    and sends only the shards that were never sent. A shard that was sent without its answer being recorded is
+    not sent again; the task fails and says so. A cleared task whose arguments have changed takes a new
+    snapshot.
+
+    Two templates, in this order: Jinja renders the author's text, then ``{column}`` in ``prompt`` and
+    ``system`` takes the row's value. What came from a row is never rendered.
+
+    :param sql: One query; its rows become requests. A name that ends in ``.sql`` is a file. (templated)
+    :param sql_conn_id: Connection of any hook that derives from ``DbApiHook``. (templated)
+    :param key: Column or columns that identify a row; not null, and unique. (templated)
+    :param prompt: The user's turn, with ``{column}`` placeholders; a name that ends in ``.md`` or ``.txt`` is
+        a file. (templated)
+    :param model: Model id. (templated)
+    :param max_tokens: Tokens that one answer may have.
+    :param claude_conn_id: Connection of type ``anthropic``. (templated)
+    :param parameters: Bound to the query by the database's driver. (templated)
+    :param system: The system prompt, as ``prompt``. (templated)
+    :param request_params: Any other parameter of the Messages API, the same for every request. (templated)
+    :param output_schema: What an answer must be: a pydantic model, a JSON Schema of an object, or columns
+        such as ``"sentiment STRING, score DOUBLE"``. Each property becomes a typed column.
+    :param passthrough: Further columns of the query that travel to the Parquet. (templated)
+    :param staging_path: Where manifest folders lie: a path or URI that every worker reaches. Default: the
+        provider config ``[claude_batch] staging_path``, else a folder under ``AIRFLOW_HOME``. (templated)
+    :param on_empty: What no rows mean: ``skip`` the task, or ``publish_empty``: go on without a batch, and
+        the transfer publishes an empty dataset with the full schema.
+    """
+
+    template_fields: Sequence[str] = (
+        "sql",
+        "sql_conn_id",
+        "key",
+        "prompt",
+        "model",
+        "claude_conn_id",
+        "parameters",
+        "system",
+        "request_params",
+        "passthrough",
+        "staging_path",
+    )
+    template_ext: Sequence[str] = (".sql", ".md", ".txt")
+    template_fields_renderers: ClassVar[dict[str, str]] = {
+        "sql": "sql",
+        "prompt": "md",
+        "system": "md",
+        "parameters": "json",
+        "request_params": "json",
+    }
+    operator_extra_links = (ClaudeBatchLink(),)
+    ui_color = "#f2e4d8"
+
+    def __init__(
+        self,
+        *,
+        sql: str,
+        sql_conn_id: str,
+        key: str | Sequence[str],
+        prompt: str,
+        model: str,
+        max_tokens: int,
+        claude_conn_id: str = ClaudeBatchHook.default_conn_name,
+        parameters: Sequence[object] | Mapping[str, object] | None = None,
+        system: str | None = None,
+        request_params: Mapping[str, object] | None = None,
+        output_schema: object = None,
+        passthrough: Sequence[str] = (),
+        staging_path: str | None = None,
+        on_empty: Literal["skip", "publish_empty"] = "skip",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.sql = sql
+        self.sql_conn_id = sql_conn_id
+        self.key = key
+        self.prompt = prompt
+        self.model = model
+        self.max_tokens = max_tokens
+        self.claude_conn_id = claude_conn_id
+        self.parameters = parameters
+        self.system = system
+        self.request_params = request_params
+        self.output_schema = output_schema
+        self.passthrough = passthrough
+        self.staging_path = staging_path
+        self.on_empty = on_empty
+        self.linked_batch_ids: list[str] = []
+
+    def execute(self, context: Context) -> dict[str, object]:
+        """Take the snapshot, send its shards, return what the sensor and the transfer need."""
+        try:
+            return self._submit(context)
+        except ClaudeBatchInputError as error:
+            if _a_retry_can_help(error):
+                raise
+            raise AirflowFailException(f"{type(error).__name__}: {error}") from error
+
+    def _submit(self, context: Context) -> dict[str, object]:
+        spec = self._spec()
+        hook = ClaudeBatchHook(self.claude_conn_id)
+        hook.get_conn()
+        folder = self._folder(context, spec)
+        plan = folder.read_plan()
+        if plan is None:
+            self._check_destinations(context)
+            plan = self._take_snapshot(folder, spec, context)
+        else:
+            self._log_snapshot_found(folder, plan, spec)
+        if not plan.row_count and self.on_empty == "skip":
+            raise AirflowSkipException("The query returned no rows.")
+        self._send(folder, hook, context)
+        return self._finish(folder, context)
+
+    def _spec(self) -> SubmissionSpec:
+        return make_spec(
+            claude_conn_id=self.claude_conn_id,
+            sql_conn_id=self.sql_conn_id,
+            sql=self.sql,
+            parameters=self.parameters,
+            key=self.key,
+            passthrough=self.passthrough,
+            model=self.model,
+            max_tokens=self.max_tokens,
+            prompt=self.prompt,
+            system=self.system,
+            output_schema=self.output_schema,
+            request_params=self.request_params,
+        )
+
+    def _folder(self, context: Context, spec: SubmissionSpec) -> ManifestFolder:
+        ti = context["ti"]
+        instance = TaskInstanceId(
+            dag_id=ti.dag_id,
+            run_id=ti.run_id,
+            task_id=ti.task_id,
+            map_index=-1 if ti.map_index is None else ti.map_index,
+        )
+        folder = submission_folder(staging_root(self.staging_path), instance)
+        return open_generation(folder, settings_digest=spec.settings().digest())
+
+    def _check_destinations(self, context: Context) -> None:
+        for task in self.get_flat_relatives(upstream=False):
+            if isinstance(task, ChecksDestination):
+                task.check_destination(context)
+
+    def _take_snapshot(self, folder: ManifestFolder, spec: SubmissionSpec, context: Context) -> Plan:
+        ti = context["ti"]
+        with open_query(spec.sql, sql_conn_id=spec.sql_conn_id, parameters=spec.parameters) as reader:
+            plan = take_snapshot(
+                folder,
+                reader,
+                spec,
+                identity=secrets.token_hex(8),
+                try_number=ti.try_number,
+                max_tries=ti.max_tries,
+                now=datetime.now(UTC),
+                on_shard=self._log_shard,
+            )
+        self.log.info("Snapshot of %d rows: %s", plan.row_count, folder.uri)
+        return plan
+
+    def _log_shard(self, shard: ShardRecord) -> None:
+        self.log.info(
+            "Shard %d is written: %d requests, %.1f MB", shard.index, shard.requests, shard.body_bytes / 1e6
+        )
+
+    def _log_snapshot_found(self, folder: ManifestFolder, plan: Plan, spec: SubmissionSpec) -> None:
+        self.log.info(
+            "Going on with the snapshot of %d rows taken at %s by try %d: %s. The query is not run again.",
+            plan.row_count,
+            plan.created_at.isoformat(),
+            plan.try_number,
+            folder.uri,
+        )
+        if plan.settings_digest != spec.settings().digest():
+            self.log.warning(
+                "The arguments have changed since, but a part of the snapshot was sent already: the rest "
+                "is sent as it was."
+            )
+
+    def _send(self, folder: ManifestFolder, hook: ClaudeBatchHook, context: Context) -> None:
+        _, first_round = require_plan(folder)
+        sent_shards = send_shards(
+            folder, first_round, hook, try_number=context["ti"].try_number, clock=lambda: datetime.now(UTC)
+        )
+        for sent in sent_shards:
+            self.linked_batch_ids.append(sent.batch.batch_id)
+            self.log.info(
+                "Shard %d of %d is %s%s: %d requests, %.1f MB",
+                sent.shard.index + 1,
+                len(first_round.shards),
+                sent.batch.batch_id,
+                "" if sent.is_new else ", on record already",
+                sent.shard.requests,
+                sent.shard.body_bytes / 1e6,
+            )
+
+    def _finish(self, folder: ManifestFolder, context: Context) -> dict[str, object]:
+        reference: SubmissionReference = read_reference(folder.uri)
+        context["ti"].xcom_push(key="manifest", value=reference.manifest)
+        context["ti"].xcom_push(key="batch_ids", value=list(reference.batch_ids))
+        return reference.to_xcom()
+
+
+def _a_retry_can_help(error: ClaudeBatchInputError) -> bool:
+    """A body that broke off and a rate limit pass; everything else needs a person first."""
+    return isinstance(error, CreateRefusedError) and error.status_code in (0, 429)

@@ -1,0 +1,137 @@
+"""The sensor that waits for batches to end, in the triggerer or, without one, in a worker."""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseSensorOperator
+from airflow.sdk.configuration import conf
+from airflow.sdk.exceptions import AirflowSkipException
+
+from airflow_provider_claude_batch.core.poll_decision import decide
+from airflow_provider_claude_batch.errors import BatchWaitTimeoutError, ClaudeBatchInputError
+from airflow_provider_claude_batch.hooks.claude_batch import ClaudeBatchHook
+from airflow_provider_claude_batch.links.batch import ClaudeBatchLink
+from airflow_provider_claude_batch.submission.reference import SubmissionReference, to_references
+from airflow_provider_claude_batch.triggers.batch import ClaudeBatchTrigger
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from airflow.sdk import Context
+
+#: The API lets a batch run for 24 hours; one more for the end to be seen.
+DEFAULT_TIMEOUT_SECONDS = 25 * 3600.0
+
+
+class ClaudeBatchSensor(BaseSensorOperator):
+    """
+    Wait until all batches of a submission have ended.
+
+    Deferred, it holds no worker: a trigger looks at the batches from the triggerer. It only looks; whatever
+    happens to the task, the batches go on. A retry waits for the same batches again, for the whole
+    ``timeout``.
+
+    :param submission: Output of a :class:`~..operators.submit.ClaudeBatchSubmitOperator`, mapped or not, or a
+        manifest URI. (templated)
+    :param batch_ids: Batches made elsewhere, instead of ``submission``. (templated)
+    :param claude_conn_id: Connection of type ``anthropic``; default: the submission's own, else
+        ``anthropic_default``. (templated)
+    :param deferrable: Wait in the triggerer. Default: ``[operators] default_deferrable``.
+    :param poll_interval: Seconds between looks; ``None`` for a tenth of the batches' age, between one and ten
+        minutes. With ``deferrable=False`` Airflow's own ``poke_interval`` counts.
+    :param timeout: Seconds until the task gives up waiting; default 25 hours. The batches go on.
+    """
+
+    template_fields: Sequence[str] = ("submission", "batch_ids", "claude_conn_id")
+    operator_extra_links = (ClaudeBatchLink(),)
+    ui_color = "#e4dcf2"
+
+    def __init__(
+        self,
+        *,
+        submission: object = None,
+        batch_ids: Sequence[str] | None = None,
+        claude_conn_id: str | None = None,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        poll_interval: float | None = None,
+        timeout: float = DEFAULT_TIMEOUT_SECONDS,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(timeout=timeout, **kwargs)
+        if (submission is None) == (batch_ids is None):
+            raise ClaudeBatchInputError("Give either submission or batch_ids.")
+        self.submission = submission
+        self.batch_ids = batch_ids
+        self.claude_conn_id = claude_conn_id
+        self.deferrable = deferrable
+        self.poll_interval = poll_interval
+
+    @property
+    def linked_batch_ids(self) -> list[str]:
+        """Batches that the extra link opens."""
+        return self._awaited()[1]
+
+    def execute(self, context: Context) -> None:
+        """Wait, deferred or by poking."""
+        conn_id, batch_ids = self._awaited()
+        if not batch_ids:
+            self.log.info("The submission has no batches: there is nothing to wait for.")
+            return
+        if not self.deferrable:
+            super().execute(context)
+            return
+        self.defer(
+            trigger=ClaudeBatchTrigger(
+                claude_conn_id=conn_id,
+                batch_ids=batch_ids,
+                timeout_at=time.time() + self.timeout,
+                poll_interval=self.poll_interval,
+            ),
+            method_name="execute_complete",
+            # The trigger reports a late wait by itself; this is for one that no triggerer looks at.
+            timeout=timedelta(seconds=self.timeout + 600),
+        )
+
+    def poke(self, context: Context) -> bool:
+        """Return whether all batches have ended."""
+        conn_id, batch_ids = self._awaited()
+        hook = ClaudeBatchHook(conn_id)
+        seen = {batch_id: hook.retrieve_batch(batch_id).processing_status for batch_id in batch_ids}
+        # Airflow's own timeout ends a poking sensor.
+        decision = decide(batch_ids, seen=seen, now=0, timeout_at=1)
+        self.log.debug("%d of %d batches have not ended", len(decision.waiting), len(batch_ids))
+        return decision.action == "ended"
+
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> None:
+        """
+        End the wait with what the trigger reported.
+
+        :raises BatchWaitTimeoutError: The time is up and not all batches have ended.
+        """
+        if event["status"] == "late":
+            message = (
+                f"{len(event['waiting'])} of {len(event['batch_ids'])} batches have not ended within "
+                f"{self.timeout:.0f} s: {', '.join(event['waiting'])}. They were left alone and go on; a "
+                "retry waits for them again."
+            )
+            if self.soft_fail:
+                raise AirflowSkipException(message)
+            raise BatchWaitTimeoutError(message)
+        self.log.info("All %d batches have ended.", len(event["batch_ids"]))
+
+    def _awaited(self) -> tuple[str, list[str]]:
+        """Return connection and batches."""
+        if self.batch_ids is not None:
+            return self.claude_conn_id or ClaudeBatchHook.default_conn_name, list(self.batch_ids)
+        references: list[SubmissionReference] = to_references(self.submission)
+        conn_ids = {self.claude_conn_id or reference.claude_conn_id for reference in references}
+        if len(conn_ids) > 1:
+            raise ClaudeBatchInputError(
+                f"The submissions are of several connections ({', '.join(sorted(conn_ids))}): wait for each "
+                "by itself."
+            )
+        batch_ids = [batch_id for reference in references for batch_id in reference.batch_ids]
+        return next(iter(conn_ids), ClaudeBatchHook.default_conn_name), batch_ids
