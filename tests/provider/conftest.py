@@ -1,4 +1,4 @@
-"""A submission without Airflow's processes: real tables, the real SDK, the emulator over a socket, a real folder."""
+"""A submission without Airflow's processes: real tables, the real SDK, the emulator over a socket."""
 
 import dataclasses
 import datetime as dt

@@ -1,0 +1,92 @@
+import asyncio
+import time
+
+import pytest
+
+from airflow_provider_claude_batch.core.poll_decision import PollDecision, decide, poll_seconds
+from airflow_provider_claude_batch.hooks.claude_batch import ClaudeBatchHook
+from airflow_provider_claude_batch.triggers.batch import ClaudeBatchTrigger
+
+
+def create(emulator, count=1):
+    request = {
+        "custom_id": "a",
+        "params": {
+            "model": "claude-haiku-5-5",
+            "max_tokens": 5,
+            "messages": [{"role": "user", "content": "Hi"}],
+        },
+    }
+    with ClaudeBatchHook().client as client:
+        return [client.messages.batches.create(requests=[request]).id for _ in range(count)]
+
+
+def first_event(batch_ids, *, timeout=60, poll_interval=0.02):
+    async def wait():
+        trigger = ClaudeBatchTrigger("anthropic_default", batch_ids, time.time() + timeout, poll_interval)
+        return (await anext(trigger.run())).payload
+
+    return asyncio.run(wait())
+
+
+def test_path_and_arguments_are_stored_in_databases_and_never_change():
+    assert ClaudeBatchTrigger("c", ["b"], 1.5).serialize() == (
+        "airflow_provider_claude_batch.triggers.batch.ClaudeBatchTrigger",
+        {"claude_conn_id": "c", "batch_ids": ["b"], "timeout_at": 1.5, "poll_interval": None},
+    )
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_the_end_of_all_batches_is_reported(emulator, count):
+    batch_ids = create(emulator, count)
+    assert first_event(batch_ids) == {"status": "ended", "batch_ids": batch_ids, "waiting": []}
+
+
+def test_several_batches_are_looked_at_with_one_call(emulator):
+    batch_ids = create(emulator, 3)
+    emulator.advance(1)
+    first_event(batch_ids)
+    assert emulator.calls.count_of("retrieve") == 0
+    assert emulator.calls.count_of("list") == 1
+
+
+def test_looks_that_fail_neither_end_nor_cancel_a_wait(emulator):
+    batch_ids = create(emulator)
+    emulator.fail("retrieve", with_="status", status=500, times=3)
+    emulator.fail("retrieve", with_="status", status=401, times=2)
+    emulator.fail("retrieve", with_="status", status=404, times=2)
+    emulator.fail("retrieve", with_="reset-connection", times=2)
+    assert first_event(batch_ids)["status"] == "ended"
+    assert emulator.faults_left == 0
+    assert emulator.calls.count_of("cancel") == 0
+
+
+def test_a_wait_whose_time_is_up_is_late_and_cancels_nothing(emulator):
+    emulator.settings(seconds_per_batch=3600)
+    batch_ids = create(emulator, 2)
+    assert first_event(batch_ids, timeout=0.1) == {
+        "status": "late",
+        "batch_ids": batch_ids,
+        "waiting": batch_ids,
+    }
+    assert emulator.calls.count_of("cancel") == 0
+
+
+@pytest.mark.parametrize(
+    ("seen", "now", "decision"),
+    [
+        ({}, 0, PollDecision("wait", ("a", "b"))),
+        ({"a": "ended"}, 0, PollDecision("wait", ("b",))),
+        ({"a": "ended", "b": "canceling"}, 0, PollDecision("wait", ("b",))),
+        ({"a": "ended", "b": "ended"}, 0, PollDecision("ended", ())),
+        ({"a": "ended", "b": "ended"}, 99, PollDecision("ended", ())),
+        ({"a": "ended", "b": "in_progress"}, 10, PollDecision("late", ("b",))),
+    ],
+)
+def test_what_a_look_means(seen, now, decision):
+    assert decide(["a", "b"], seen=seen, now=now, timeout_at=10) == decision
+
+
+@pytest.mark.parametrize(("age", "seconds"), [(0, 60), (900, 90), (86_400, 600)])
+def test_looks_come_less_often_as_batches_grow_old(age, seconds):
+    assert poll_seconds(age) == seconds
