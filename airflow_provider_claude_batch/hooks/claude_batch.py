@@ -67,14 +67,15 @@ class ClaudeBatchHook(BaseHook):
 
         :raises ClaudeBatchInputError: There is no such connection, or its platform serves no batches.
         """
-        from airflow.sdk.exceptions import AirflowException, AirflowRuntimeError
+        from airflow.providers.common.compat.sdk import AirflowException
+        from airflow.sdk.exceptions import AirflowRuntimeError
         from anthropic import AnthropicError
 
         try:
             client = self._official.get_conn()
         except (AirflowException, AirflowRuntimeError, AnthropicError) as error:
             raise ClaudeBatchInputError(
-                f"claude_conn_id {self.claude_conn_id!r}: {error} Nothing was sent."
+                f"claude_conn_id {self.claude_conn_id!r}: {error}. Nothing was sent."
             ) from error
         if self._official.platform not in ("anthropic", "aws"):
             raise ClaudeBatchInputError(

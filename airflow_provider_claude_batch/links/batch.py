@@ -31,7 +31,7 @@ def batch_url(batch_id: str) -> str:
 
     :param batch_id: Stands for ``{batch_id}`` in the provider config ``[claude_batch] batch_url``.
     """
-    from airflow.sdk.configuration import conf
+    from airflow.providers.common.compat.sdk import conf
 
     template: str = conf.get("claude_batch", "batch_url", fallback=CONSOLE_URL)
     return template.replace("{batch_id}", batch_id)

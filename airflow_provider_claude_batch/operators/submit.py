@@ -6,8 +6,8 @@ import secrets
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
 
+from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
 from airflow.sdk import BaseOperator
-from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from airflow_provider_claude_batch.errors import ClaudeBatchInputError, CreateRefusedError
 from airflow_provider_claude_batch.hooks.claude_batch import ClaudeBatchHook

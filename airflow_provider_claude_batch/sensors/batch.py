@@ -6,9 +6,8 @@ import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from airflow.providers.common.compat.sdk import AirflowSkipException, conf
 from airflow.sdk import BaseSensorOperator
-from airflow.sdk.configuration import conf
-from airflow.sdk.exceptions import AirflowSkipException
 
 from airflow_provider_claude_batch.core.poll_decision import decide
 from airflow_provider_claude_batch.errors import BatchWaitTimeoutError, ClaudeBatchInputError

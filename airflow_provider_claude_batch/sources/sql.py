@@ -78,14 +78,15 @@ def open_query(
 
 
 def _database_hook(sql_conn_id: str) -> DbApiHook:
+    from airflow.providers.common.compat.sdk import AirflowException
     from airflow.providers.common.sql.hooks.sql import DbApiHook
     from airflow.sdk import BaseHook
-    from airflow.sdk.exceptions import AirflowException, AirflowRuntimeError
+    from airflow.sdk.exceptions import AirflowRuntimeError
 
     try:
         hook = BaseHook.get_hook(sql_conn_id)
     except (AirflowException, AirflowRuntimeError) as error:
-        raise QueryError(f"sql_conn_id {sql_conn_id!r}: {error} Nothing was sent.") from error
+        raise QueryError(f"sql_conn_id {sql_conn_id!r}: {error}. Nothing was sent.") from error
     if not isinstance(hook, DbApiHook):
         raise QueryError(
             f"sql_conn_id {sql_conn_id!r} is a connection of type {hook.conn_type!r}, which runs no SQL. "

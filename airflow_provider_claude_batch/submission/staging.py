@@ -31,7 +31,7 @@ def staging_root(staging_path: str | None) -> str:
         staging_path``, and without that a folder under ``AIRFLOW_HOME``.
     """
     from airflow.configuration import AIRFLOW_HOME
-    from airflow.sdk.configuration import conf
+    from airflow.providers.common.compat.sdk import conf
 
     configured = conf.get("claude_batch", "staging_path", fallback="")
     return staging_path or configured or str(Path(AIRFLOW_HOME) / "claude_batch")
@@ -52,7 +52,7 @@ def submission_folder(root: str, ti: TaskInstanceId) -> Folder:
     except Exception as error:
         # Whatever the file system of the scheme raises: a missing extra, a missing connection, a bad URI.
         raise StagingError(
-            f"staging path {root}: {type(error).__name__}: {error} Nothing was sent."
+            f"staging path {root}: {type(error).__name__}: {error}. Nothing was sent."
         ) from error
 
 
