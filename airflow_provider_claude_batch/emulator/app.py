@@ -41,6 +41,7 @@ class _CommonHeaders:
             await self.app(scope, receive, send)
             return
         request_id = scope["state"]["request_id"] = new_id("req")
+        scope["state"]["workspace"] = DEFAULT_WORKSPACE
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -52,14 +53,11 @@ class _CommonHeaders:
         await self.app(scope, receive, send_with_headers)
 
     def _headers(self, scope: Scope) -> dict[str, str]:
-        names = dict(scope["headers"])
         now, limit = self.batches.clock.now(), self.batches.settings.calls_per_minute
         next_minute = (now // SECONDS_PER_MINUTE + 1) * SECONDS_PER_MINUTE
         return {
             "anthropic-organization-id": _ORGANIZATION_ID,
-            "anthropic-workspace-id": names.get(
-                b"anthropic-workspace-id", DEFAULT_WORKSPACE.encode()
-            ).decode(),
+            "anthropic-workspace-id": scope["state"]["workspace"],
             "anthropic-ratelimit-requests-limit": str(limit),
             "anthropic-ratelimit-requests-remaining": str(max(0, limit - self.calls.calls_in_minute)),
             "anthropic-ratelimit-requests-reset": timestamp(next_minute) or "",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import zlib
 from typing import TYPE_CHECKING
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 _RESULT_TYPES = ("succeeded", "errored", "canceled", "expired")
 _DEFAULT_LIMIT = 20
 _MAX_LIMIT = 1000
+_CHUNK_BYTES = 1 << 20
 _RESULTS_TYPE = "application/x-jsonl"
 
 
@@ -60,7 +62,7 @@ async def list_batches(call: Call) -> Response:
     if query.get("after_id") and query.get("before_id"):
         raise invalid_request("before_id: may not be combined with after_id")
     lag = call.takes("lag")
-    hidden_after = None if lag is None else call.batches.clock.now() - lag.seconds
+    created_until = None if lag is None else call.batches.clock.now() - lag.seconds
     if lag is not None:
         call.strike()
     found, has_more = await call.batches.page(
@@ -68,7 +70,7 @@ async def list_batches(call: Call) -> Response:
         limit=_limit(query.get("limit")),
         after_id=query.get("after_id"),
         before_id=query.get("before_id"),
-        hidden_after=hidden_after,
+        created_until=created_until,
     )
     data = [batch_json(batch, call.batches, base_url(call.request)) for batch in found]
     return json_response(
@@ -100,7 +102,7 @@ async def results(call: Call) -> Response:
     cut, slow = call.takes("cut-results"), call.takes("slow-download")
     if cut is not None:
         call.strike()
-        return CutResponse(path, _RESULTS_TYPE, cut)
+        return CutResponse(path, _RESULTS_TYPE, cut, request_id=call.request.state.request_id)
     if slow is not None:
         call.strike()
     return FileResponse(
@@ -156,7 +158,7 @@ async def _receive(call: Call, splitter: BodySplitter) -> int:
     except BaseException:
         splitter.discard()
         raise
-    splitter.close()
+    await asyncio.to_thread(splitter.close)
     return splitter.request_count
 
 
@@ -192,9 +194,9 @@ async def _decoded(call: Call, body: AsyncIterator[bytes]) -> AsyncIterator[byte
     decompressor = zlib.decompressobj(wbits=31)
     try:
         async for data in body:
-            while data:
-                yield decompressor.decompress(data, 1 << 20)
-                data = decompressor.unconsumed_tail  # noqa: PLW2901
+            yield decompressor.decompress(data, _CHUNK_BYTES)
+            while decompressor.unconsumed_tail:
+                yield decompressor.decompress(decompressor.unconsumed_tail, _CHUNK_BYTES)
         yield decompressor.flush()
     except zlib.error as error:
         raise ApiError(

@@ -8,8 +8,9 @@ its requests, once, after it was created, and writing down how it ended, when it
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ import msgspec
 from airflow_provider_claude_batch.emulator.errors import ApiError, invalid_request
 from airflow_provider_claude_batch.emulator.results import (
     Answering,
-    Stopped,
+    StoppedError,
     results_path,
     write_answers,
     write_results,
@@ -33,12 +34,14 @@ from airflow_provider_claude_batch.emulator.usage import PromptCache
 from airflow_provider_claude_batch.emulator.wire import encode, new_id
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from airflow_provider_claude_batch.emulator.clock import Clock
     from airflow_provider_claude_batch.emulator.faults import Faults
     from airflow_provider_claude_batch.emulator.settings import Settings
+
+logger = logging.getLogger(__name__)
 
 #: Longest that a look at a batch waits for answers that are due but not yet written.
 _PATIENCE_SECONDS = 0.5
@@ -67,7 +70,7 @@ class Batches:
             self.cache.expires_at = msgspec.json.decode(noted)
         for batch in self.store.open_batches():
             if batch.answered_at is None:
-                self._worker.submit(self._answer, batch.id)
+                self._submit(self._answer, batch.id)
 
     def close(self) -> None:
         """Stop answering; what is not answered yet will be when the emulator starts again."""
@@ -98,7 +101,7 @@ class Batches:
             line_faults=tuple(fault for fault in faults if fault.operation == "lines"),
         )
         self.store.accept(batch, incoming)
-        self._worker.submit(self._answer, batch.id)
+        self._submit(self._answer, batch.id)
         return batch
 
     async def find(self, batch_id: str, workspace: str | None) -> Batch:
@@ -120,26 +123,23 @@ class Batches:
         limit: int,
         after_id: str | None = None,
         before_id: str | None = None,
-        hidden_after: float | None = None,
+        created_until: float | None = None,
     ) -> tuple[list[Batch], bool]:
         """
         Return a page of batches, newest first, and whether there are more in that direction.
 
         :param after_id: Only batches older than this one.
         :param before_id: Only batches newer than this one, the nearest first to be on the page.
-        :param hidden_after: Leave out the batches created later than this.
+        :param created_until: Only batches created by then.
         """
         if before_id is not None:
-            found = self.store.newer(
-                workspace, than=self._place(before_id, workspace, "before_id"), limit=limit + 1
-            )
+            than = self._place(before_id, workspace, "before_id")
+            found = self.store.newer(workspace, than=than, limit=limit + 1, until=created_until)
             page = found[-limit:]
         else:
-            than = None if after_id is None else self._place(after_id, workspace, "after_id")
-            found = self.store.older(workspace, than=than, limit=limit + 1)
+            start = None if after_id is None else self._place(after_id, workspace, "after_id")
+            found = self.store.older(workspace, than=start, limit=limit + 1, until=created_until)
             page = found[:limit]
-        if hidden_after is not None:
-            page = [batch for batch in page if batch.created_at <= hidden_after]
         return await self.settled(page), len(found) > limit
 
     async def cancel(self, batch_id: str, workspace: str) -> Batch:
@@ -195,8 +195,8 @@ class Batches:
         due = [batch.id for batch in batches if batch.ended_at is None and self._is_due(batch)]
         if not due:
             return batches
-        futures = {asyncio.wrap_future(self._settle_soon(batch_id)) for batch_id in due}
-        await asyncio.wait(futures, timeout=_PATIENCE_SECONDS)
+        futures = [self._settle_soon(batch_id) for batch_id in due]
+        await asyncio.to_thread(wait, futures, _PATIENCE_SECONDS)
         return [self.store.find(batch.id) or batch for batch in batches]
 
     def _is_due(self, batch: Batch) -> bool:
@@ -205,9 +205,14 @@ class Batches:
 
     def _settle_soon(self, batch_id: str) -> Future[None]:
         if batch_id not in self._settling:
-            future = self._settling[batch_id] = self._worker.submit(self._settle, batch_id)
+            future = self._settling[batch_id] = self._submit(self._settle, batch_id)
             future.add_done_callback(lambda _: self._settling.pop(batch_id, None))
         return self._settling[batch_id]
+
+    def _submit(self, work: Callable[[str], None], batch_id: str) -> Future[None]:
+        future = self._worker.submit(work, batch_id)
+        future.add_done_callback(_log_failure)
+        return future
 
     def _answer(self, batch_id: str) -> None:
         batch = self.store.find(batch_id)
@@ -216,7 +221,7 @@ class Batches:
         answering = Answering(self.cache, self.settings.cache_hit_rate, self._stop)
         try:
             tally = write_answers(batch, self.store.batch_folder(batch_id), answering)
-        except Stopped:
+        except StoppedError:
             return
         now = self.clock.now()
         self.cache.drop_expired(now)
@@ -255,3 +260,9 @@ class Batches:
         if place is None:
             raise invalid_request(f"{name}: Message Batch {batch_id} not found")
         return place
+
+
+def _log_failure(future: Future[None]) -> None:
+    error = None if future.cancelled() else future.exception()
+    if error is not None:
+        logger.error("A batch could not be answered", exc_info=error)

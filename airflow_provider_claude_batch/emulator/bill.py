@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from airflow_provider_claude_batch.emulator.message_endpoints import messages_bill
+from airflow_provider_claude_batch.emulator.message_endpoints import MESSAGES_BILL, messages_bill
 from airflow_provider_claude_batch.emulator.tally import total_usage, usage_by_model
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ def bill(store: Store) -> JsonObject:
 
     A batch is on it once it was seen to have ended; a deleted one stays on it.
     """
-    messages = messages_bill(store.note("messages_bill"))
+    messages = messages_bill(store.note(MESSAGES_BILL))
     ended = [batch for batch in store.every_batch() if batch.ended_at is not None]
     everything = [*messages, *(part for batch in ended for part in batch.usage)]
     return {

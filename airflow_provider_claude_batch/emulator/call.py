@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from http import HTTPStatus
+from http.client import responses
 from typing import TYPE_CHECKING
 
 from starlette.requests import ClientDisconnect, Request
@@ -35,7 +36,7 @@ API_VERSIONS = ("2023-06-01", "2026-10-21")
 _MIN_COMPRESSED_BYTES = 256
 
 
-class BrokenOff(Exception):  # noqa: N818
+class BrokenOffError(Exception):
     """The connection is gone; there is nobody to answer."""
 
 
@@ -77,6 +78,7 @@ class Call:
         if version not in API_VERSIONS:
             raise invalid_request(f'anthropic-version: "{version}" is not a valid version')
         self.workspace = headers.get("anthropic-workspace-id") or keys.get(key, DEFAULT_WORKSPACE)
+        self.request.state.workspace = self.workspace
         self.api_version = version
         betas = (beta.strip() for value in headers.getlist("anthropic-beta") for beta in value.split(","))
         self.betas = tuple(beta for beta in betas if beta)
@@ -94,10 +96,8 @@ class Call:
         return self.fault if self.fault is not None and self.fault.with_ == kind else None
 
     def strike(self) -> None:
-        """Count the fault."""
-        if self.fault is not None and not self.was_struck:
-            self.was_struck = True
-            self.batches.faults.count(self.fault)
+        """Note that the fault has struck."""
+        self.was_struck = True
 
 
 async def _answer_with_status(_call: Call, fault: Fault) -> None:
@@ -122,12 +122,12 @@ async def _answer_with_spend_limit(call: Call, _fault: Fault) -> None:
 
 async def _reset(call: Call, _fault: Fault) -> None:
     reset_connection(call.request)
-    raise BrokenOff
+    raise BrokenOffError
 
 
 async def _close(call: Call, _fault: Fault) -> None:
     close_connection(call.request)
-    raise BrokenOff
+    raise BrokenOffError
 
 
 async def _wait(_call: Call, fault: Fault) -> None:
@@ -150,13 +150,15 @@ def endpoint(operation: str, handler: Handler) -> Callable[[Request], Awaitable[
 
     async def answer(request: Request) -> Response:
         batches: Batches = request.app.state.batches
-        call = Call(request, batches, operation, batches.faults.next_for_call(operation))
+        call = Call(request, batches, operation, batches.faults.take_for_call(operation))
         try:
             response = await _handled(call, handler)
-        except (BrokenOff, ClientDisconnect):
+        except (BrokenOffError, ClientDisconnect):
             response = NoResponse()
         except ApiError as error:
             response = error_response(error, call)
+        if call.fault is not None and not call.was_struck:
+            batches.faults.give_back(call.fault)
         _note(call, None if isinstance(response, NoResponse) else response.status_code)
         return response
 
@@ -196,7 +198,7 @@ def error_response(error: ApiError, call: Call) -> Response:
     if call.fault is not None and call.was_struck:
         form = call.fault.form
     if form == "html":
-        title = f"{error.status} {HTTPStatus(error.status).phrase}"
+        title = f"{error.status} {responses.get(error.status, 'Error')}"
         return HTMLResponse(HTML_ERROR.format(title=title), error.status, error.headers)
     response = json_response(call, error.body(call.request.state.request_id), error.status)
     response.headers.update(error.headers)

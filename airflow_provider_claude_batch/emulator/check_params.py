@@ -160,6 +160,17 @@ def _check_sampling(params: JsonObject, _model: Model, _circumstances: Circumsta
             raise ParamsError(f"{name}: range: 0..1")
 
 
+def _check_system(params: JsonObject, _model: Model, _circumstances: Circumstances) -> None:
+    system = params.get("system") or []
+    if not isinstance(system, str | list):
+        raise ParamsError("system: Input should be a valid list")
+    for place, block in enumerate(() if isinstance(system, str) else system):
+        if not isinstance(block, dict) or block.get("type") != "text":
+            raise ParamsError(f"system.{place}.type: Input should be 'text'")
+        if not isinstance(block.get("text"), str):
+            raise ParamsError(f"system.{place}.text: Field required")
+
+
 def _check_messages(params: JsonObject, _model: Model, circumstances: Circumstances) -> None:
     messages = params["messages"]
     if not isinstance(messages, list):
@@ -285,6 +296,7 @@ _CHECKS: tuple[Callable[[JsonObject, Model, Circumstances], None], ...] = (
     _check_max_tokens,
     _check_batch_only,
     _check_sampling,
+    _check_system,
     _check_messages,
     _check_prefill,
     _check_thinking,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import http.client
 import json
-import urllib.request
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from http import HTTPStatus
 from typing import Any
-from urllib.error import HTTPError
+from urllib.parse import urlsplit
 
 from airflow_provider_claude_batch.emulator.wire import JsonObject
 
@@ -138,15 +139,14 @@ class EmulatorClient:
         return json.dumps({"conn_type": "anthropic", "password": "sk-ant-emulator", "host": self.url})
 
     def _ask(self, method: str, path: str, body: object = None) -> Any:
-        request = urllib.request.Request(  # noqa: S310
-            f"{self.url}/_emulator/{path}",
-            None if body is None else json.dumps(body).encode(),
-            {"content-type": "application/json"},
-            method=method,
-        )
+        connection = http.client.HTTPConnection(urlsplit(self.url).netloc, timeout=_TIMEOUT_SECONDS)
         try:
-            with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS) as response:  # noqa: S310
-                return json.load(response)
-        except HTTPError as error:
-            with error:
-                raise ValueError(json.load(error)["error"]["message"]) from None
+            content = None if body is None else json.dumps(body)
+            connection.request(method, f"/_emulator/{path}", content, {"content-type": "application/json"})
+            response = connection.getresponse()
+            answer = json.load(response)
+        finally:
+            connection.close()
+        if response.status >= HTTPStatus.BAD_REQUEST:
+            raise ValueError(answer["error"]["message"])
+        return answer

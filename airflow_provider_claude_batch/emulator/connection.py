@@ -98,8 +98,8 @@ class CutResponse(Response):
     :param fault: Where it is cut and how its length was announced.
     """
 
-    def __init__(self, path: Path, media_type: str, fault: Fault) -> None:
-        super().__init__(None, media_type=media_type)
+    def __init__(self, path: Path, media_type: str, fault: Fault, *, request_id: str) -> None:
+        super().__init__(None, headers={"request-id": request_id}, media_type=media_type)
         self.path = path
         self.fault = fault
         del self.headers["content-length"]

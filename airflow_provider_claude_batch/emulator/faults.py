@@ -155,9 +155,18 @@ class Faults:
         self.ordered.clear()
         self._changed()
 
-    def next_for_call(self, operation: str) -> Fault | None:
-        """Return the first fault that waits for a call of ``operation``."""
-        return next((fault for fault in self._waiting() if fault.operation == operation), None)
+    def take_for_call(self, operation: str) -> Fault | None:
+        """Count and return a strike of the first fault that waits for a call of ``operation``."""
+        fault = next((fault for fault in self._waiting() if fault.operation == operation), None)
+        if fault is not None:
+            fault.used += 1
+            self._changed()
+        return fault
+
+    def give_back(self, fault: Fault) -> None:
+        """Take back a strike: the call never got as far as the fault."""
+        fault.used -= 1
+        self._changed()
 
     def take_for_batch(self) -> list[Fault]:
         """Count and return one strike of every fault that waits for a batch."""
@@ -167,11 +176,6 @@ class Faults:
         if taken:
             self._changed()
         return taken
-
-    def count(self, fault: Fault) -> None:
-        """Count one strike of ``fault``."""
-        fault.used += 1
-        self._changed()
 
     @property
     def left(self) -> int:

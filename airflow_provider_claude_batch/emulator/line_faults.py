@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 #: Kinds that change which lines there are, rather than what a line says.
 SHAPE_FAULTS = frozenset({"doubled", "foreign", "missing"})
 
-#: Stands for a lone surrogate until the line is encoded; a private-use character that no text should hold.
-_SURROGATE_MARK = "\uf8ff"
+#: Stands for a lone surrogate until the line is encoded; characters that Unicode keeps out of texts.
+_SURROGATE_MARK = "\ufdd0\ufdd1"
 _LAST_STRING_VALUE = re.compile(r'(:\s*"(?:[^"\\]|\\.)*)"(?=[^"]*\Z)')
 
 

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
 _STATUS_OF = {error_type: status for status, error_type in STATUS_TO_ERROR_TYPE.items()}
-_MESSAGES_BILL = "messages_bill"
+#: Where the store keeps the bill of the messages answered at once.
+MESSAGES_BILL = "messages_bill"
 
 
 async def create_message(call: Call) -> Response:
@@ -100,5 +101,5 @@ def _bill(call: Call, value: JsonObject) -> None:
     tally = Tally()
     tally.add_message(value)
     store = call.batches.store
-    total = usage_by_model([*messages_bill(store.note(_MESSAGES_BILL)), *tally.usage])
-    store.write_note(_MESSAGES_BILL, encode(total))
+    total = usage_by_model([*messages_bill(store.note(MESSAGES_BILL)), *tally.usage])
+    store.write_note(MESSAGES_BILL, encode(total))

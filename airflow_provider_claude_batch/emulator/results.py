@@ -6,6 +6,7 @@ Both run in a thread and hold one request at a time; what they write replaces no
 
 from __future__ import annotations
 
+import json
 import logging
 from array import array
 from dataclasses import dataclass
@@ -43,7 +44,7 @@ logger = logging.getLogger(__name__)
 _LINES_BETWEEN_CHECKS = 256
 
 
-class Stopped(Exception):  # noqa: N818
+class StoppedError(Exception):
     """The emulator is stopping; the work is done again when it starts."""
 
 
@@ -73,7 +74,7 @@ def write_answers(batch: Batch, folder: Path, answering: Answering) -> Tally:
     Answer all requests of ``batch`` into ``answers.jsonl``, in shuffled order.
 
     :returns: The counts and the usage if the batch ends without being cut short.
-    :raises Stopped: The emulator is stopping.
+    :raises StoppedError: The emulator is stopping.
     """
     tally = Tally()
     chosen = choose_lines(batch.line_faults, batch_id=batch.id, request_count=batch.request_count)
@@ -81,7 +82,7 @@ def write_answers(batch: Batch, folder: Path, answering: Answering) -> Tally:
     with part.open("wb") as answers:
         for place, request in enumerate(_shuffled(folder / "requests.jsonl", batch)):
             if place % _LINES_BETWEEN_CHECKS == 0 and answering.stop.is_set():
-                raise Stopped
+                raise StoppedError
             result = _result(request, batch, place, answering)
             fault = fault_of_line(batch.line_faults, chosen, place=place, custom_id=request.custom_id)
             if fault is not None:
@@ -107,12 +108,12 @@ def write_results(batch: Batch, folder: Path, ending: Ending) -> Tally | None:
     with (folder / "answers.jsonl").open("rb") as answers, part.open("wb") as results:
         for place, line in enumerate(answers):
             custom_id, result = _decode_line(line)
-            if place >= ending.finished_count:
-                result = {"type": ending.rest}
-                line = encode_line(custom_id, result)  # noqa: PLW2901
-            tally.add(result)
+            is_finished = place < ending.finished_count
+            came = result if is_finished else {"type": ending.rest}
+            tally.add(came)
             fault = fault_of_line(batch.line_faults, chosen, place=place, custom_id=custom_id)
-            results.writelines(_shaped(line, custom_id, fault.with_ if fault else None))
+            written = line if is_finished else encode_line(custom_id, came)
+            results.writelines(_shaped(written, custom_id, fault.with_ if fault else None))
     part.rename(folder / "results.jsonl")
     return tally
 
@@ -166,5 +167,8 @@ def _message(
 
 
 def _decode_line(line: bytes) -> tuple[str, JsonObject]:
-    value = msgspec.json.decode(line.replace(b"\\ud800", b"?"))
+    try:
+        value = msgspec.json.decode(line)
+    except msgspec.DecodeError:
+        value = json.loads(line)  # reads a lone surrogate
     return value["custom_id"], value["result"]

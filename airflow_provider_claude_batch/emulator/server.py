@@ -52,9 +52,8 @@ class EmulatorServer(uvicorn.Server):
     async def main_loop(self) -> None:
         """Wait to be told to stop."""
         self._loop = asyncio.get_running_loop()
-        while not self.should_exit:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stop.wait(), timeout=0.1)
+        if not self.should_exit:
+            await self._stop.wait()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -63,7 +62,9 @@ class EmulatorServer(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Close what is idle, and give the calls that are being answered a moment."""
-        for listener in [*self.servers, *(sockets or [])]:
+        for server in self.servers:
+            server.close()
+        for listener in sockets or ():
             listener.close()
         for connection in list(self.server_state.connections):
             connection.shutdown()
@@ -83,8 +84,8 @@ def _listening_socket(host: str, port: int) -> socket.socket:
     """
     Return a bound socket that names its protocol.
 
-    Only then does asyncio turn Nagle's algorithm off for its connections, without which every answer on a kept
-    connection would take 40 ms.
+    Only then does asyncio turn Nagle's algorithm off for its connections; otherwise every answer on a kept
+    connection takes 40 ms.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)

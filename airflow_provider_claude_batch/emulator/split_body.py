@@ -138,7 +138,8 @@ class BodySplitter:
             return False
         else:
             self._note(self._fault(request))
-            self._lines.write(line + b"\n")
+            # A line break in JSON is white space: inside a string it would be escaped.
+            self._lines.write(line.replace(b"\n", b" ") + b"\n")
         self.request_count += 1
         return True
 
@@ -176,8 +177,7 @@ class BodySplitter:
         except msgspec.DecodeError as error:
             raise invalid_request(f"The request body is not valid JSON: {error}") from None
         for raw in requests:
-            # A line break in JSON is white space: inside a string it would be escaped.
-            self._take(bytes(raw).replace(b"\n", b" ").replace(b"\r", b" "))
+            self._take(bytes(raw))
 
 
 def _body_fault(body: bytes | mmap.mmap) -> str:

@@ -21,6 +21,7 @@ create table if not exists batches (
     sequence integer primary key autoincrement,
     id text unique not null,
     workspace text not null,
+    created_at real not null,
     is_deleted integer not null default 0,
     has_ended integer not null default 0,
     record blob not null
@@ -62,7 +63,9 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _SELECT = "select record from batches "
+_VISIBLE = "where workspace = ? and not is_deleted and created_at <= ? "
 _NEWEST = 2**63 - 1
+_FOREVER = float("inf")
 
 _decode_batch = msgspec.json.Decoder(Batch).decode
 
@@ -111,8 +114,8 @@ class Store:
         incoming.rename(target)
         with self._lock:
             self._database.execute(
-                "insert into batches (id, workspace, record) values (?, ?, ?)",
-                (batch.id, batch.workspace, encode(batch)),
+                "insert into batches (id, workspace, created_at, record) values (?, ?, ?, ?)",
+                (batch.id, batch.workspace, batch.created_at, encode(batch)),
             )
 
     def change(self, batch_id: str, **changes: object) -> Batch:
@@ -156,21 +159,32 @@ class Store:
             ).fetchone()
         return None if row is None else int(row[0])
 
-    def older(self, workspace: str, *, than: int | None, limit: int) -> list[Batch]:
-        """Return up to ``limit`` batches older than the one at ``than``, or the newest, newest first."""
+    def older(
+        self, workspace: str, *, than: int | None, limit: int, until: float | None = None
+    ) -> list[Batch]:
+        """
+        Return up to ``limit`` batches older than the one at ``than``, or the newest, newest first.
+
+        :param until: Only batches created by then.
+        """
         return self._batches(
-            _SELECT
-            + "where workspace = ? and not is_deleted and sequence < ? order by sequence desc limit ?",
+            _SELECT + _VISIBLE + "and sequence < ? order by sequence desc limit ?",
             workspace,
+            _FOREVER if until is None else until,
             _NEWEST if than is None else than,
             limit,
         )
 
-    def newer(self, workspace: str, *, than: int, limit: int) -> list[Batch]:
-        """Return the ``limit`` batches that follow the one at ``than``, newest first."""
+    def newer(self, workspace: str, *, than: int, limit: int, until: float | None = None) -> list[Batch]:
+        """
+        Return the ``limit`` batches that follow the one at ``than``, newest first.
+
+        :param until: Only batches created by then.
+        """
         return self._batches(
-            _SELECT + "where workspace = ? and not is_deleted and sequence > ? order by sequence limit ?",
+            _SELECT + _VISIBLE + "and sequence > ? order by sequence limit ?",
             workspace,
+            _FOREVER if until is None else until,
             than,
             limit,
         )[::-1]

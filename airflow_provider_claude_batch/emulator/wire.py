@@ -17,6 +17,7 @@ JsonObject: TypeAlias = dict[str, Any]
 
 _ALPHABET = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 _ID_LENGTH = 22
+_BYTE_TO_LETTER = bytes(ord(_ALPHABET[byte % len(_ALPHABET)]) for byte in range(256))
 
 encode = msgspec.json.Encoder().encode
 
@@ -28,12 +29,8 @@ def new_id(prefix: str) -> str:
 
 def derived_id(prefix: str, *parts: str) -> str:
     """Return the identifier that ``parts`` always give: a repeated answer has the same one."""
-    number = int.from_bytes(hashlib.blake2b("\0".join(parts).encode(), digest_size=17).digest())
-    letters = []
-    for _ in range(_ID_LENGTH):
-        number, index = divmod(number, len(_ALPHABET))
-        letters.append(_ALPHABET[index])
-    return f"{prefix}_01" + "".join(letters)
+    digest = hashlib.blake2b("\0".join(parts).encode(), digest_size=_ID_LENGTH).digest()
+    return f"{prefix}_01" + digest.translate(_BYTE_TO_LETTER).decode()
 
 
 def timestamp(seconds: float | None) -> str | None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import anthropic
 import httpx2
+
+if TYPE_CHECKING:
+    import anthropic
 
 HEADERS = {"authorization": "Bearer sk-ant-test", "anthropic-version": "2026-10-21"}
 

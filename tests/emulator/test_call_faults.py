@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import anthropic
 import httpx2
@@ -140,9 +141,9 @@ def test_a_live_batch_is_not_found_now_and_then(emulator, client):
 
 
 def test_a_slow_answer_makes_the_client_give_up_after_the_batch_was_accepted(emulator, client):
-    emulator.fail_once("create", after="accepted", with_="slow-answer", seconds=0.5)
+    emulator.fail_once("create", after="accepted", with_="slow-answer", seconds=1)
     with pytest.raises(anthropic.APITimeoutError):
-        client.with_options(timeout=0.1).messages.batches.create(requests=requests())
+        client.with_options(timeout=0.4).messages.batches.create(requests=requests())
     assert len(emulator.batches) == 1
     assert emulator.faults_left == 0
 
@@ -180,15 +181,11 @@ def test_a_list_lags_behind_a_create(emulator, client):
 def test_results_that_are_cut_break_the_stream(emulator, client, framing, at):
     batch_id = create(client)
     emulator.fail_once("results", with_="cut-results", lines=2, at=at, framing=framing)
-    received = b""
-    with (
-        pytest.raises(httpx2.RemoteProtocolError),
-        httpx2.stream(
-            "GET", f"{emulator.url}/v1/messages/batches/{batch_id}/results", headers=HEADERS
-        ) as response,
-    ):
-        for data in response.iter_raw():
-            received += data
+    url = f"{emulator.url}/v1/messages/batches/{batch_id}/results"
+    pieces: list[bytes] = []
+    with httpx2.stream("GET", url, headers=HEADERS) as response, pytest.raises(httpx2.RemoteProtocolError):
+        pieces.extend(response.iter_raw())
+    received = b"".join(pieces)
     assert ("content-length" in response.headers) is (framing == "content-length")
     assert received.count(b"\n") == 2
     assert received.endswith(b"\n") is (at == "line-end")
@@ -257,3 +254,39 @@ def test_an_order_that_makes_no_sense_is_refused(emulator, order, message):
     with pytest.raises(ValueError, match=message):
         emulator.fail(**order)
     assert emulator.faults_left == 0
+
+
+def test_one_fault_strikes_one_of_many_calls_at_once(emulator, client):
+    emulator.fail("create", after="accepted", status=529, times=3)
+
+    def made(_: int) -> bool:
+        try:
+            client.messages.batches.create(requests=requests(200))
+        except anthropic.OverloadedError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        outcomes = list(pool.map(made, range(16)))
+    assert outcomes.count(False) == 3
+    assert (emulator.faults_left, emulator.faults_used) == (0, 3)
+    assert len(emulator.batches) == 16
+
+
+def test_a_fault_that_the_call_never_came_to_waits_for_the_next(emulator, client):
+    emulator.fail_once("create", after="accepted", with_="reset-connection")
+    with pytest.raises(anthropic.BadRequestError):
+        client.messages.batches.create(requests=[])
+    assert (emulator.faults_left, emulator.faults_used) == (1, 0)
+    with pytest.raises(anthropic.APIConnectionError):
+        create(client)
+    assert emulator.faults_left == 0
+
+
+def test_a_list_that_lags_still_fills_its_pages(emulator, client):
+    emulator.settings(seconds_per_batch=3600)
+    old = [create(client) for _ in range(3)]
+    emulator.advance(60)
+    create(client)
+    emulator.fail("list", with_="lag", seconds=30, times=3)
+    assert [batch.id for batch in client.messages.batches.list(limit=1)] == old[::-1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import anthropic
 import pytest
@@ -113,3 +114,12 @@ def test_a_temporary_state_is_removed():
         state = emulator.state
         assert state.exists()
     assert not state.exists()
+
+
+def test_one_stopped_while_it_answers_stops_soon_and_in_silence(tmp_path, caplog):
+    with Emulator(tmp_path) as emulator, client_of(emulator.url) as client:
+        batch_id = client.messages.batches.create(requests=requests(20_000)).id
+        assert client.messages.batches.retrieve(batch_id).processing_status == "in_progress"
+        started = time.monotonic()
+    assert time.monotonic() - started < 3
+    assert caplog.records == []

@@ -1,4 +1,8 @@
-"""Large batches in little memory, and several clients at once. The full size is measured by ``bench/emulator.py``."""
+"""
+Large batches in little memory, and several clients at once.
+
+The full size is measured by ``bench/emulator.py``.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -29,7 +30,7 @@ def split(body: bytes, piece_bytes: int, max_requests: int = 100) -> list[dict[s
             splitter.feed(body[start : start + piece_bytes])
         splitter.close()
         assert {path.name for path in Path(name).iterdir()} == {"requests.jsonl"}
-        return [json.loads(line) for line in (Path(name) / "requests.jsonl").read_bytes().splitlines()]
+        return [json.loads(line) for line in BytesIO((Path(name) / "requests.jsonl").read_bytes())]
 
 
 def entries(params: list[dict[str, object]]) -> list[dict[str, object]]:
@@ -56,6 +57,11 @@ def test_a_request_that_holds_the_text_of_another_is_one_request():
     inner = {"messages": [{"custom_id": "a", "params": {}}, {"custom_id": "b", "params": {}}]}
     requests = entries([{"x": 1}, inner, {"x": '},{"custom_id":"c"'}])
     assert split(json.dumps({"requests": requests}, separators=(",", ":")).encode(), 7) == requests
+
+
+def test_a_line_break_between_two_values_does_not_break_a_line():
+    body = b'{"requests":[{"custom_id":"a",\n"params":{}},{"custom_id":"b","params":\r\n{}}]}'
+    assert split(body, 10) == [{"custom_id": "a", "params": {}}, {"custom_id": "b", "params": {}}]
 
 
 def test_params_may_come_before_the_custom_id():
@@ -105,7 +111,7 @@ def test_params_may_come_before_the_custom_id():
 )
 @pytest.mark.parametrize("piece_bytes", [1, 10, 1000])
 def test_a_wrong_body_is_refused_with_the_first_thing_that_is_wrong(body, message, piece_bytes):
-    with pytest.raises(ApiError, match=".") as caught:
+    with pytest.raises(ApiError, match=r".") as caught:
         split(body, piece_bytes)
     assert caught.value.status == 400
     assert message in caught.value.message
@@ -114,5 +120,5 @@ def test_a_wrong_body_is_refused_with_the_first_thing_that_is_wrong(body, messag
 def test_one_request_too_many_is_refused():
     body = json.dumps({"requests": entries([{}] * 4)}, separators=(",", ":")).encode()
     assert len(split(body, 20, max_requests=4)) == 4
-    with pytest.raises(ApiError, match="at most 3 items after validation, not 4"):
+    with pytest.raises(ApiError, match=r"at most 3 items after validation, not 4"):
         split(body, 20, max_requests=3)

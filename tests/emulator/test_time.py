@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import anthropic
 import pytest
 
-from tests.emulator.building import requests, results_by_id
+from tests.emulator.building import params, requests, results_by_id
 
 START = datetime(2026, 11, 22, tzinfo=UTC)
 
@@ -122,3 +122,14 @@ def test_the_clock_can_be_set(emulator, client, moment):
 def test_a_time_that_is_none_is_refused(emulator):
     with pytest.raises(ValueError, match="time: Invalid isoformat string"):
         emulator.set_time("tomorrow")
+
+
+def test_whatever_the_answers_hold_a_canceled_batch_ends(emulator, client):
+    emulator.settings(seconds_per_batch=1000)
+    emulator.fail("lines", with_="lone-surrogate", custom_ids=["row-0"])
+    texts = ["Plain.", r"An escape \ud800 that is text.", "Line\nbreak \u2028 and \ufdd0 tab\t."]
+    entries = [{"custom_id": f"row-{n}", "params": params(text)} for n, text in enumerate(texts)]
+    batch_id = client.messages.batches.create(requests=entries).id
+    emulator.advance(999)
+    client.messages.batches.cancel(batch_id)
+    assert counts_of(client.messages.batches.retrieve(batch_id)) == {"succeeded": 2, "canceled": 1}
