@@ -7,6 +7,7 @@ need: a create that is sent exactly once, and results as raw lines. Nothing here
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import contextmanager
 from functools import cached_property
 from http import HTTPStatus
@@ -90,7 +91,9 @@ class ClaudeBatchHook(BaseHook):
 
     async def get_async_conn(self) -> AsyncAnthropic:
         """Return a new asynchronous client; the caller closes it."""
-        return cast("AsyncAnthropic", await self._official.get_async_conn())
+        # Importing the SDK takes seconds, in which an event loop would stand still.
+        official = await asyncio.to_thread(lambda: self._official)
+        return cast("AsyncAnthropic", await official.get_async_conn())
 
     def test_connection(self) -> tuple[bool, str]:
         """Ask for one page of batches: free, and needs what a submission needs."""

@@ -154,12 +154,13 @@ class ClaudeBatchSubmitOperator(BaseOperator):
         folder = self._folder(context, spec)
         plan = folder.read_plan()
         if plan is None:
-            self._check_destinations(context)
             plan = self._take_snapshot(folder, spec, context)
         else:
             self._log_snapshot_found(folder, plan, spec)
         if not plan.row_count and self.on_empty == "skip":
             raise AirflowSkipException("The query returned no rows.")
+        if plan.row_count:
+            self._check_destinations(context)
         self._send(folder, hook, context)
         return self._finish(folder, context)
 
@@ -213,7 +214,10 @@ class ClaudeBatchSubmitOperator(BaseOperator):
 
     def _log_shard(self, shard: ShardRecord) -> None:
         self.log.info(
-            "Shard %d is written: %d requests, %.1f MB", shard.index, shard.requests, shard.body_bytes / 1e6
+            "Shard %d is written: %d requests, %.1f MB",
+            shard.index + 1,
+            shard.requests,
+            shard.body_bytes / 1e6,
         )
 
     def _log_snapshot_found(self, folder: ManifestFolder, plan: Plan, spec: SubmissionSpec) -> None:

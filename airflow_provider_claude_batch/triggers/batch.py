@@ -72,7 +72,7 @@ class ClaudeBatchTrigger(BaseTrigger):
         from airflow_provider_claude_batch.hooks.claude_batch import ClaudeBatchHook
 
         started = time.monotonic()
-        self.log.info("Waiting for %d batches: %s", len(self.batch_ids), ", ".join(self.batch_ids))
+        self.log.info("Waiting for the end of %s", ", ".join(self.batch_ids))
         seen: dict[str, MessageBatch] = {}
         async with await ClaudeBatchHook(self.claude_conn_id).get_async_conn() as client:
             while True:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import logging
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 from airflow_provider_claude_batch.core.limits import MAX_LIST_LIMIT
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from anthropic import AsyncAnthropic
     from anthropic.types.messages import MessageBatch
+
+
+_is_looking: ContextVar[bool] = ContextVar("claude_batch_is_looking", default=False)
 
 
 async def look(client: AsyncAnthropic, batch_ids: Sequence[str]) -> dict[str, MessageBatch]:
@@ -26,12 +32,13 @@ async def look(client: AsyncAnthropic, batch_ids: Sequence[str]) -> dict[str, Me
     :raises anthropic.APIError: The API cannot be asked.
     """
     found: dict[str, MessageBatch] = {}
-    if len(batch_ids) > 1:
-        page = await client.messages.batches.list(limit=MAX_LIST_LIMIT)
-        found = {batch.id: batch for batch in page.data if batch.id in batch_ids}
-    for batch_id in batch_ids:
-        if batch_id not in found and (batch := await _retrieve(client, batch_id)) is not None:
-            found[batch_id] = batch
+    with _no_line_a_request():
+        if len(batch_ids) > 1:
+            page = await client.messages.batches.list(limit=MAX_LIST_LIMIT)
+            found = {batch.id: batch for batch in page.data if batch.id in batch_ids}
+        for batch_id in batch_ids:
+            if batch_id not in found and (batch := await _retrieve(client, batch_id)) is not None:
+                found[batch_id] = batch
     return found
 
 
@@ -42,3 +49,18 @@ async def _retrieve(client: AsyncAnthropic, batch_id: str) -> MessageBatch | Non
         return await client.messages.batches.retrieve(batch_id)
     except NotFoundError:
         return None
+
+
+@contextmanager
+def _no_line_a_request() -> Iterator[None]:
+    """Keep the HTTP client's line for every request out of the task's log while a look is made."""
+    logging.getLogger("httpx2").addFilter(_is_wanted)
+    token = _is_looking.set(True)
+    try:
+        yield
+    finally:
+        _is_looking.reset(token)
+
+
+def _is_wanted(record: logging.LogRecord) -> bool:
+    return record.levelno > logging.INFO or not _is_looking.get()

@@ -61,6 +61,17 @@ def test_looks_that_fail_neither_end_nor_cancel_a_wait(emulator):
     assert emulator.calls.count_of("cancel") == 0
 
 
+def test_a_look_leaves_no_line_in_the_log_and_a_change_one(emulator, caplog):
+    caplog.set_level("INFO")
+    emulator.settings(seconds_per_batch=3600)
+    batch_ids = create(emulator)
+    caplog.clear()
+    first_event(batch_ids, timeout=0.3)
+    assert emulator.calls.count_of("retrieve") > 2
+    lines = [record.getMessage() for record in caplog.records if "HTTP Request" in record.getMessage()]
+    assert lines == []
+
+
 def test_a_wait_whose_time_is_up_is_late_and_cancels_nothing(emulator):
     emulator.settings(seconds_per_batch=3600)
     batch_ids = create(emulator, 2)
