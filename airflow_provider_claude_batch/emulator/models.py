@@ -1,10 +1,10 @@
 """
 The models that the emulator knows, with what each accepts.
 
-Which thinking and tool choices a model refuses is from https://platform.claude.com/docs/en/api/errors; prices are
-the list's batch prices in dollars per million tokens, and context windows are those of the package genai-prices
-0.2.3; all read 2026-11-22. Output limits, release dates and which models think adaptively are partly chosen: they
-are plausible, and nothing should be built on them.
+Which thinking and tool choices a model refuses is from https://platform.claude.com/docs/en/api/errors; prices
+are the list's batch prices in dollars per million tokens, and context windows are those of the package
+genai-prices 0.2.3; all read 2026-11-22. Output limits, release dates and which models think adaptively are
+partly chosen: they are plausible, and nothing should be built on them.
 """
 
 from __future__ import annotations

@@ -61,7 +61,7 @@ def test_looks_that_fail_neither_end_nor_cancel_a_wait(emulator):
     assert emulator.calls.count_of("cancel") == 0
 
 
-def test_a_look_leaves_no_line_in_the_log_and_a_change_one(emulator, caplog):
+def test_a_look_leaves_no_line_in_the_log(emulator, caplog):
     caplog.set_level("INFO")
     emulator.settings(seconds_per_batch=3600)
     batch_ids = create(emulator)

@@ -1,0 +1,1 @@
+"""What it costs, measured as ratios to something else in the same run."""
