@@ -38,6 +38,8 @@ class Settings:
     passthrough: list[str]
     source_digest: str
     request_digest: str
+    betas: list[str] = field(default_factory=list)
+    samples_per_row: int = 1
     output_schema: JsonObject | None = None
 
     def digest(self) -> str:
@@ -51,7 +53,8 @@ class Plan:
     ``plan.json``: the snapshot is whole, and this is what it is.
 
     :param identity: Random 16 hexadecimal digits, in front of every ``custom_id`` of the submission.
-    :param row_count: Rows of the source; each is one request.
+    :param row_count: Rows of the source; each is ``samples_per_row`` requests.
+    :param rejected_rows: Those of them that are not sent, each with its reason among the keys.
     :param try_number: Of the task instance that took the snapshot.
     :param max_tries: Of the same; a person's *clear* of a finished task raises it.
     """
@@ -63,6 +66,7 @@ class Plan:
     settings_digest: str
     try_number: int
     max_tries: int
+    rejected_rows: int = 0
     schema_version: int = SCHEMA_VERSION
     deadline: dt.datetime | None = None
     max_cost_usd: str | None = None
@@ -74,7 +78,7 @@ class ShardRecord:
     """
     One shard of a round.
 
-    :param requests: Number of its requests.
+    :param requests: Number of its requests; 0 where every row of it was rejected, and it becomes no batch.
     :param body_bytes: Exact size of the create's body.
     :param sha256: Of that body, in hexadecimal.
     """

@@ -7,8 +7,8 @@ after the other: what is the same in every request is encoded once, here, and ne
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import msgspec
 
@@ -31,10 +31,14 @@ class RequestTemplate:
 
     ``constants`` has one entry more than ``placeholders``; a row's ``params`` are the constants with the
     escaped texts of the placeholders in between.
+
+    :param fillings: Texts that are blank but for their placeholders, which the API takes only when they are
+        filled: the path of each, and its placeholders by position.
     """
 
     constants: tuple[bytes, ...]
     placeholders: tuple[Placeholder, ...]
+    fillings: tuple[tuple[str, tuple[int, ...]], ...] = ()
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -42,30 +46,45 @@ class RequestTemplate:
         return tuple(dict.fromkeys(p.column for p in self.placeholders))
 
 
+def to_templates(value: ParamsValue) -> ParamsValue:
+    """
+    Compile every string of a part of a request as a row template.
+
+    :param value: JSON, as the author wrote it.
+    """
+    if isinstance(value, str):
+        return compile_template(value) if "{" in value else value
+    if isinstance(value, Mapping):
+        return {name: to_templates(member) for name, member in value.items()}
+    if isinstance(value, list | tuple):
+        return [to_templates(member) for member in value]
+    return value
+
+
 def build_params(
     *,
     model: str,
     max_tokens: int,
-    prompt: str,
-    system: str | None,
+    messages: Sequence[object],
+    system: object,
     output_format: Mapping[str, object] | None,
     request_params: Mapping[str, object],
 ) -> dict[str, ParamsValue]:
     """
-    Put together the ``params`` of one request: one user turn, from the arguments of the submit operator.
+    Put together the ``params`` of one request from the arguments of the submit operator.
 
     :param model: Model id.
     :param max_tokens: Tokens that an answer may have.
-    :param prompt: Row template of the user's turn.
-    :param system: Row template of the system prompt, or ``None``.
+    :param messages: As the API takes them; every string in them is a row template.
+    :param system: System prompt or list of blocks, every string in it a row template, or ``None``.
     :param output_format: ``output_config.format`` as the API takes it, or ``None``.
     :param request_params: Any other parameter of the Messages API; may not repeat one of the above.
     :raises ClaudeBatchInputError: ``request_params`` repeats a parameter that has an argument of its own.
     """
     params: dict[str, ParamsValue] = {"model": model, "max_tokens": max_tokens}
     if system:
-        params["system"] = compile_template(system)
-    params["messages"] = [{"role": "user", "content": compile_template(prompt)}]
+        params["system"] = to_templates(system)
+    params["messages"] = to_templates(messages)
     if repeated := sorted({*params, "system"} & set(request_params)):
         raise ClaudeBatchInputError(
             f"request_params repeats {', '.join(repeated)}: use the argument of that name. Nothing was sent."
@@ -94,48 +113,63 @@ def compile_request(params: Mapping[str, ParamsValue], *, columns: Collection[st
     :raises RowTemplateError: A template names a column that is not among ``columns``.
     :raises ClaudeBatchInputError: A value is not JSON.
     """
-    constants: list[bytes] = []
-    placeholders: list[Placeholder] = []
-    current = bytearray()
-    for piece in _pieces(params, columns, path="$"):
-        if isinstance(piece, Placeholder):
-            constants.append(bytes(current))
-            placeholders.append(piece)
-            current.clear()
+    compiler = _Compiler(columns)
+    compiler.add(params, path="$", is_base64=False)
+    return compiler.finish()
+
+
+class _Compiler:
+    """Collects the bytes of a request, and where a row's texts go between them."""
+
+    def __init__(self, columns: Collection[str]) -> None:
+        self._columns = columns
+        self._constants: list[bytes] = []
+        self._placeholders: list[Placeholder] = []
+        self._fillings: list[tuple[str, tuple[int, ...]]] = []
+        self._current = bytearray()
+
+    def add(self, value: ParamsValue, *, path: str, is_base64: bool) -> None:
+        """Append one JSON value."""
+        if isinstance(value, RowTemplate):
+            self._add_string(value, path=path, is_base64=is_base64)
+        elif isinstance(value, Mapping):
+            self._add_object(value, path=path)
+        elif isinstance(value, list | tuple):
+            self._current += b"["
+            for position, member in enumerate(value):
+                self._current += b"," if position else b""
+                self.add(member, path=f"{path}[{position}]", is_base64=False)
+            self._current += b"]"
         else:
-            current += piece
-    constants.append(bytes(current))
-    return RequestTemplate(tuple(constants), tuple(placeholders))
+            self._current += _encode(value, path=path)
 
+    def finish(self) -> RequestTemplate:
+        """Return what was collected."""
+        constants = (*self._constants, bytes(self._current))
+        return RequestTemplate(constants, tuple(self._placeholders), tuple(self._fillings))
 
-def _pieces(value: ParamsValue, columns: Collection[str], *, path: str) -> Iterator[bytes | Placeholder]:
-    if isinstance(value, RowTemplate):
-        yield from _string_pieces(value, columns, path=path)
-    elif isinstance(value, Mapping):
-        yield b"{"
+    def _add_object(self, value: Mapping[str, ParamsValue], *, path: str) -> None:
+        holds_base64 = value.get("type") == "base64"
+        self._current += b"{"
         for position, (name, member) in enumerate(value.items()):
-            yield (b"," if position else b"") + _encode(str(name), path=path) + b":"
-            yield from _pieces(member, columns, path=f"{path}.{name}")
-        yield b"}"
-    elif isinstance(value, list | tuple):
-        yield b"["
-        for position, member in enumerate(value):
-            if position:
-                yield b","
-            yield from _pieces(member, columns, path=f"{path}[{position}]")
-        yield b"]"
-    else:
-        yield _encode(value, path=path)
+            self._current += (b"," if position else b"") + _encode(str(name), path=path) + b":"
+            self.add(member, path=f"{path}.{name}", is_base64=holds_base64 and name == "data")
+        self._current += b"}"
 
-
-def _string_pieces(
-    template: RowTemplate, columns: Collection[str], *, path: str
-) -> Iterator[bytes | Placeholder]:
-    check_columns(template, columns, where=path)
-    yield b'"'
-    for piece in template.pieces:
-        yield piece if isinstance(piece, Placeholder) else escape_text(piece)
-    yield b'"'
+    def _add_string(self, template: RowTemplate, *, path: str, is_base64: bool) -> None:
+        check_columns(template, self._columns, where=path)
+        first = len(self._placeholders)
+        self._current += b'"'
+        for piece in template.pieces:
+            if isinstance(piece, Placeholder):
+                self._constants.append(bytes(self._current))
+                self._current.clear()
+                self._placeholders.append(replace(piece, is_base64=is_base64))
+            else:
+                self._current += escape_text(piece)
+        self._current += b'"'
+        if all(isinstance(piece, Placeholder) or not piece.strip() for piece in template.pieces):
+            self._fillings.append((path, tuple(range(first, len(self._placeholders)))))
 
 
 def escape_text(text: str) -> bytes:

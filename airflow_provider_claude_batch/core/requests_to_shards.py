@@ -26,13 +26,11 @@ class Slice:
     Requests ``start`` to ``stop`` (exclusive) of what was given, for one shard.
 
     :param shard_index: Number of the shard, from 0.
-    :param too_large: The single request of this slice does not fit in any shard.
     """
 
     shard_index: int
     start: int
     stop: int
-    too_large: bool = False
 
 
 def body_bytes(request_count: int, payload_bytes: int) -> int:
@@ -66,28 +64,28 @@ class ShardCutter:
         """
         Say which shard each of the next requests belongs to.
 
-        :param sizes: Bytes of the next requests, in order.
+        :param sizes: Bytes of the next requests, in order; 0 for one that is not sent and goes along.
         :return: Slices that cover ``sizes``, in order. A shard is full when a slice of the next one comes.
+        :raises ValueError: A single request does not fit in a shard.
         """
         start = 0
         for position, size in enumerate(sizes):
-            fits_alone = body_bytes(1, size) <= self._max_bytes
-            if self._count and (not fits_alone or not self._has_room(size)):
+            if not size:
+                continue
+            if body_bytes(1, size) > self._max_bytes:
+                raise ValueError(f"a request of {size} bytes does not fit in a shard of {self._max_bytes}")
+            if not self._has_room(size):
                 if position > start:
                     yield Slice(self._index, start, position)
                     start = position
                 self._open_next()
-            if not fits_alone:
-                yield Slice(self._index, position, position + 1, too_large=True)
-                start = position + 1
-                continue
             self._count += 1
             self._payload += size
         if start < len(sizes):
             yield Slice(self._index, start, len(sizes))
 
     def _has_room(self, size: int) -> bool:
-        return (
+        return not self._count or (
             self._count < self._max_requests
             and body_bytes(self._count + 1, self._payload + size) <= self._max_bytes
         )

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import pyarrow as pa
 
+from airflow_provider_claude_batch.core.custom_ids import parse_custom_id
 from airflow_provider_claude_batch.core.json_schema_to_arrow import (
     AnswerType,
     answer_columns,
@@ -55,7 +56,7 @@ OUR_FIELDS: tuple[tuple[str, pa.DataType], ...] = (
     ("claude_request_digest", pa.string()),
     ("claude_reused_from", pa.string()),
 )
-_KEYS_OF_OURS = ("claude_custom_id", "claude_request_digest")
+_KEYS_OF_OURS = ("claude_custom_id", "claude_sample", "claude_request_digest", "claude_rejected")
 
 
 @dataclasses.dataclass(slots=True)
@@ -93,7 +94,7 @@ def results_to_arrow(
     lines: Iterable[bytes],
     *,
     keys: pa.Table,
-    batch_id: str,
+    batch_id: str | None,
     json_schema: Mapping[str, object] | None,
     counts: LineCounts,
     rows_per_batch: int = 8192,
@@ -101,11 +102,12 @@ def results_to_arrow(
     """
     Join the result lines of one batch with the keys of its shard.
 
-    Rows come in the order of the lines; requests without a line follow at the end, in their own order.
+    Rows come in the order of the lines; requests without a line and rows that were not sent follow at the
+    end, in their own order.
 
     :param lines: One JSON object each, without the line end.
     :param keys: The shard's keys, one row a request, ordinals without a gap.
-    :param batch_id: Of the batch.
+    :param batch_id: Of the batch; ``None`` where every row of the shard was rejected.
     :param json_schema: The closed output schema, or ``None``.
     :param counts: Is filled while the iterator is consumed.
     :param rows_per_batch: Rows of one record batch.
@@ -126,9 +128,16 @@ def results_to_arrow(
             positions, pending = [], []
     if pending:
         yield join.record_batch(positions, pending)
-    for unseen in join.unseen(rows_per_batch):
-        counts.missing += len(unseen)
-        yield join.missing_batch(unseen)
+    counts.missing = len(join.unseen())
+    for missing in _cut(join.unseen(), rows_per_batch):
+        yield join.missing_batch(missing)
+    for rejected in _cut(join.rejected(), rows_per_batch):
+        yield join.rejected_batch(rejected)
+
+
+def _cut(positions: Sequence[int], size: int) -> Iterator[Sequence[int]]:
+    for start in range(0, len(positions), size):
+        yield positions[start : start + size]
 
 
 def _decode(line: bytes, counts: LineCounts) -> ResultLine:
@@ -146,22 +155,25 @@ def _decode(line: bytes, counts: LineCounts) -> ResultLine:
 class _Join:
     """The keys of one shard, which of its requests have had a line, and how a line becomes a row."""
 
-    def __init__(self, keys: pa.Table, *, batch_id: str, json_schema: Mapping[str, object] | None) -> None:
+    def __init__(
+        self, keys: pa.Table, *, batch_id: str | None, json_schema: Mapping[str, object] | None
+    ) -> None:
         self._keys = keys.combine_chunks()
         self._batch_id = batch_id
         self._schema = published_schema(keys.schema, json_schema)
         self._answer = _answer_columns(json_schema)
         self._decoder = msgspec.json.Decoder(answer_struct(self._answer)) if self._answer else None
-        first: str = keys.column("claude_custom_id")[0].as_py() if keys.num_rows else "-0"
-        self._identity, _, ordinal = first.rpartition("-")
-        self._first_ordinal = int(ordinal)
-        self._seen = bytearray(keys.num_rows)
+        first = parse_custom_id(keys.column("claude_custom_id")[0].as_py()) if keys.num_rows else None
+        self._identity, self._first_ordinal = first or ("", 0)
+        self._rejected = keys.column("claude_rejected").is_valid().to_pylist()
+        self._seen = bytearray(self._rejected)
 
     def claim(self, custom_id: str, counts: LineCounts) -> int | None:
         """Return the row of a ``custom_id`` and mark it seen, or ``None`` for a foreign or doubled one."""
-        identity, _, ordinal = custom_id.rpartition("-")
-        position = int(ordinal) - self._first_ordinal if ordinal.isdecimal() and ordinal.isascii() else -1
-        if identity != self._identity or not 0 <= position < len(self._seen):
+        identity, ordinal = parse_custom_id(custom_id) or ("", 0)
+        position = ordinal - self._first_ordinal
+        is_ours = identity == self._identity and 0 <= position < len(self._seen)
+        if not is_ours or self._rejected[position]:
             counts.foreign += 1
             return None
         if self._seen[position]:
@@ -170,11 +182,13 @@ class _Join:
         self._seen[position] = 1
         return position
 
-    def unseen(self, rows_per_batch: int) -> Iterator[list[int]]:
-        """Return the rows without a line, in order, in lists of at most ``rows_per_batch``."""
-        positions = [position for position, seen in enumerate(self._seen) if not seen]
-        for start in range(0, len(positions), rows_per_batch):
-            yield positions[start : start + rows_per_batch]
+    def unseen(self) -> list[int]:
+        """Return the requests without a line, in order."""
+        return [position for position, seen in enumerate(self._seen) if not seen]
+
+    def rejected(self) -> list[int]:
+        """Return the rows that were not sent, in order."""
+        return [position for position, rejected in enumerate(self._rejected) if rejected]
 
     def record_batch(self, positions: Sequence[int], lines: Sequence[ResultLine]) -> pa.RecordBatch:
         """Return the rows of the given lines."""
@@ -192,8 +206,17 @@ class _Join:
         columns: dict[str, list[object]] = {
             "claude_outcome": ["missing"] * len(positions),
             "claude_rounds": [1] * len(positions),
-            "claude_sample": [0] * len(positions),
             "claude_batch_id": [self._batch_id] * len(positions),
+        }
+        return self._assemble(positions, columns)
+
+    def rejected_batch(self, positions: Sequence[int]) -> pa.RecordBatch:
+        """Return rows that were not sent, with the reason as their error message."""
+        reasons = self._keys.column("claude_rejected")
+        columns: dict[str, list[object]] = {
+            "claude_outcome": ["rejected"] * len(positions),
+            "claude_rounds": [0] * len(positions),
+            "claude_error_message": [reasons[position].as_py() for position in positions],
         }
         return self._assemble(positions, columns)
 
@@ -245,7 +268,6 @@ def _line_columns(lines: Sequence[ResultLine], *, fits: Sequence[bool]) -> dict[
     messages = [result.message for result in results]
     errors = [result.error for result in results]
     return {
-        "claude_sample": [0] * len(lines),
         "claude_rounds": [1] * len(lines),
         "claude_result_type": [result.type for result in results],
         "claude_outcome": [

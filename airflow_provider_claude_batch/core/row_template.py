@@ -7,6 +7,7 @@ the row. Imports nothing of Airflow, and no JSON.
 
 from __future__ import annotations
 
+import base64
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -21,10 +22,15 @@ _PLACEHOLDER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)(?::([^\s{}][^{}]*))?\}")
 
 @dataclass(frozen=True, slots=True)
 class Placeholder:
-    """A place in a template that takes the value of ``column``, formatted by ``spec`` as Python does."""
+    """
+    A place in a template that takes the value of ``column``, formatted by ``spec`` as Python does.
+
+    :param is_base64: A binary value is taken, in Base64: the place is the data of an image or a document.
+    """
 
     column: str
     spec: str
+    is_base64: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,17 +83,21 @@ def check_columns(template: RowTemplate, available: Collection[str], *, where: s
         )
 
 
-def value_to_text(value: object, spec: str) -> str:
+def value_to_text(value: object, placeholder: Placeholder) -> str:
     """
     Return the text that a placeholder takes: ``format(value, spec)``, and ``true``/``false`` for booleans.
 
     :param value: A value of the row, not ``None``.
-    :param spec: A Python format spec; empty for the plain text.
-    :raises TypeError: Values of this type have no text.
+    :param placeholder: Where the text goes.
+    :raises TypeError: Values of this type have no text there.
     :raises ValueError: The spec does not suit the value.
     """
-    if value is None or isinstance(value, bytes):
-        raise TypeError("it is null" if value is None else "it is binary and has no text")
-    if isinstance(value, bool) and not spec:
+    if isinstance(value, bytes):
+        if not placeholder.is_base64:
+            raise TypeError("it is binary and has no text")
+        return base64.b64encode(value).decode()
+    if value is None:
+        raise TypeError("it is null")
+    if isinstance(value, bool) and not placeholder.spec:
         return "true" if value else "false"
-    return format(value, spec)
+    return format(value, placeholder.spec)

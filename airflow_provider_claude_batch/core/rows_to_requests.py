@@ -10,19 +10,29 @@ from __future__ import annotations
 import hashlib
 from array import array
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from airflow_provider_claude_batch.core.request_template import RequestTemplate, escape_text
-from airflow_provider_claude_batch.core.row_template import value_to_text
-from airflow_provider_claude_batch.errors import QueryError, RowError
+from airflow_provider_claude_batch.core.custom_ids import CustomIds, readable_parts
+from airflow_provider_claude_batch.core.limits import MAX_BODY_BYTES
+from airflow_provider_claude_batch.core.requests_to_shards import body_bytes
+from airflow_provider_claude_batch.core.row_params import (
+    BuildRequestError,
+    Faults,
+    built_params,
+    filled_params,
+)
+from airflow_provider_claude_batch.errors import QueryError, RequestTooLargeError, RowError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     import pyarrow as pa
 
-#: Columns of ours in the keys of a shard; everything that we add to a row's own columns begins so.
-OUR_PREFIX = "claude_"
+    from airflow_provider_claude_batch.core.check_request import Problem
+    from airflow_provider_claude_batch.core.request_template import RequestTemplate
+
+OnNull = Literal["error", "empty", "reject"]
+OnInvalidRow = Literal["fail", "reject"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,68 +40,49 @@ class RowsToRequests:
     """
     What a submission makes of every row.
 
-    :param identity: The submission's random 16 hexadecimal digits, in front of every ``custom_id``.
-    :param template: The request, compiled.
+    :param identity: The submission's random 16 hexadecimal digits, in every ``custom_id``.
+    :param template: The request, compiled; or ``None``, and ``build_request`` makes it of a row.
     :param key: Columns that identify a row.
     :param passthrough: Further columns that travel to the Parquet.
     :param digest_context: What else decides an answer (betas, API version, endpoint); part of every digest.
+    :param check: Says what the API would refuse in ``params`` that ``build_request`` made.
+    :param custom_id_from: Column whose text stands in front of every ``custom_id``, or ``None``.
+    :param samples_per_row: Requests that each row becomes.
+    :param on_null: What a null in the template means.
+    :param on_invalid_row: What a row that cannot be sent means: an error, or a row of its own in the Parquet.
+    :param max_body_bytes: Bytes of a batch's body; a request that does not fit alone cannot be sent.
     """
 
     identity: str
-    template: RequestTemplate
+    template: RequestTemplate | None
     key: tuple[str, ...]
     passthrough: tuple[str, ...]
     digest_context: bytes
+    build_request: Callable[[dict[str, object]], Mapping[str, object]] | None = None
+    check: Callable[[Mapping[str, object]], list[Problem]] | None = None
+    custom_id_from: str | None = None
+    samples_per_row: int = 1
+    on_null: OnNull = "error"
+    on_invalid_row: OnInvalidRow = "fail"
+    max_body_bytes: int = MAX_BODY_BYTES
 
 
 @dataclass(frozen=True, slots=True)
 class EncodedRows:
     """
-    One record batch of rows, encoded.
+    One record batch of rows, encoded; ``samples_per_row`` entries for each row, one after the other.
 
-    :param requests: One compact UTF-8 JSON object a row, as it goes on the wire, in the rows' order.
-    :param keys: ``claude_custom_id``, the key, the passthrough columns, ``claude_request_digest``; as many
-        rows.
+    :param requests: One compact UTF-8 JSON object each, as it goes on the wire, in the rows' order; empty
+        where the row is rejected.
+    :param keys: Schema of :func:`keys_schema`; as many rows as ``requests``.
     :param key_hashes: One 64-bit hash of each row's key. Equal keys have equal hashes in this process.
+    :param rejected_rows: Rows that are not sent.
     """
 
     requests: list[bytes]
     keys: pa.RecordBatch
     key_hashes: array[int]
-
-
-def check_source_columns(
-    columns: Sequence[str], *, key: Sequence[str], passthrough: Sequence[str], answer: Sequence[str]
-) -> None:
-    """
-    Raise where the source's columns do not fit the key and passthrough columns.
-
-    :param columns: Names of the source's columns.
-    :param key: Columns that identify a row; at least one.
-    :param passthrough: Further columns for the Parquet.
-    :param answer: Columns of the output schema, which stand beside them.
-    :raises QueryError: Says which column is missing, doubled or named like one of ours.
-    """
-    kept = [*key, *passthrough]
-    missing = [name for name in kept if name not in columns]
-    if missing:
-        raise QueryError(
-            f"The source does not return {', '.join(missing)}, only {', '.join(columns)}. Nothing was sent."
-        )
-    if doubled := sorted({name for name in columns if list(columns).count(name) > 1}):
-        raise QueryError(f"The source returns {', '.join(doubled)} more than once. Nothing was sent.")
-    if twice := sorted({name for name in kept if kept.count(name) > 1}):
-        raise QueryError(f"{', '.join(twice)}: named twice in key and passthrough. Nothing was sent.")
-    if both := [name for name in kept if name in answer]:
-        raise QueryError(
-            f"{', '.join(both)}: in the output schema and in key or passthrough. Rename one. Nothing was "
-            "sent."
-        )
-    if ours := [name for name in kept if name.startswith(OUR_PREFIX)]:
-        raise QueryError(
-            f"{', '.join(ours)}: column names that begin with {OUR_PREFIX} are taken. Rename them in the "
-            "query. Nothing was sent."
-        )
+    rejected_rows: int
 
 
 def rows_to_requests(rows: pa.RecordBatch, how: RowsToRequests, *, first_row: int) -> EncodedRows:
@@ -102,30 +93,57 @@ def rows_to_requests(rows: pa.RecordBatch, how: RowsToRequests, *, first_row: in
 
     :param rows: Rows of the source, with at least the columns that ``how`` names.
     :param how: What to make of a row.
-    :param first_row: Number of the first of these rows in the source, from 0; the ordinal in ``custom_id``.
-    :raises RowError: A key or a value that the template uses is null, or cannot be formatted.
+    :param first_row: Number of the first of these rows in the source, from 0.
+    :raises RowError: A key is null, or a row cannot be sent and ``on_invalid_row`` is ``fail``.
     """
-    custom_ids = [f"{how.identity}-{first_row + i}" for i in range(rows.num_rows)]
-    key_values = _key_values(rows, how, first_row)
-    filled = [
-        _placeholder_texts(rows, position, how, first_row)
-        for position in range(len(how.template.placeholders))
-    ]
-    requests: list[bytes] = []
-    digests: list[str] = []
-    context = hashlib.sha256(how.digest_context)
-    first, *rest = how.template.constants
-    for i, custom_id in enumerate(custom_ids):
-        pieces = [first]
-        for texts, constant in zip(filled, rest, strict=True):
-            pieces += (texts[i], constant)
-        params = b"".join(pieces)
-        digest = context.copy()
-        digest.update(params)
-        digests.append(digest.hexdigest()[:32])
-        requests.append(b'{"custom_id":"%s","params":%s}' % (custom_id.encode(), params))
-    keys = _keys(rows, how, custom_ids, digests)
-    return EncodedRows(requests, keys, array("q", map(hash, key_values)))
+    hashes = array("q", map(hash, _key_values(rows, how, first_row)))
+    faults = Faults()
+    if how.build_request is not None:
+        params = _built(rows, how, faults, first_row)
+    elif how.template is not None:
+        params = filled_params(rows, how.template, on_null=how.on_null, faults=faults)
+    else:
+        raise ValueError("neither a template nor build_request")
+    ids = CustomIds(
+        identity=how.identity,
+        first_ordinal=first_row * how.samples_per_row,
+        samples=how.samples_per_row,
+        readable=readable_parts(rows, how.custom_id_from, identity=how.identity, key=how.key),
+    )
+    requests = list(_requests(params, ids, how))
+    for position, request in enumerate(requests):
+        if request and body_bytes(1, len(request)) > how.max_body_bytes:
+            faults.add(position // how.samples_per_row, "the request alone is larger than a batch may be")
+    _raise_or_reject(faults, rows, how, first_row)
+    for position in range(len(requests)):
+        if position // how.samples_per_row in faults.reasons:
+            requests[position] = b""
+    keys = _keys(rows, how, ids, params, faults)
+    return EncodedRows(requests, keys, hashes, len(faults.reasons))
+
+
+def _built(rows: pa.RecordBatch, how: RowsToRequests, faults: Faults, first_row: int) -> list[bytes]:
+    if how.build_request is None:
+        raise ValueError("no build_request")
+    try:
+        return built_params(rows, how.build_request, how.check, faults)
+    except BuildRequestError as error:
+        raise RowError(str(error), row=first_row + error.row, key=row_key(rows, how.key, error.row)) from None
+
+
+def _requests(params: Sequence[bytes], ids: CustomIds, how: RowsToRequests) -> Iterator[bytes]:
+    for row, encoded in enumerate(params):
+        for sample in range(how.samples_per_row):
+            custom_id = ids.at(row, sample).encode()
+            yield b'{"custom_id":"%s","params":%s}' % (custom_id, encoded) if encoded else b""
+
+
+def _raise_or_reject(faults: Faults, rows: pa.RecordBatch, how: RowsToRequests, first_row: int) -> None:
+    failing = faults.first(including_rejected=False) if how.on_invalid_row == "fail" else None
+    if failing is not None:
+        row, reason = failing
+        kind = RequestTooLargeError if "larger than" in reason else RowError
+        raise kind(reason, row=first_row + row, key=row_key(rows, how.key, row))
 
 
 def _key_values(rows: pa.RecordBatch, how: RowsToRequests, first_row: int) -> list[tuple[object, ...]]:
@@ -146,44 +164,47 @@ def _key_values(rows: pa.RecordBatch, how: RowsToRequests, first_row: int) -> li
     return values
 
 
-def _placeholder_texts(
-    rows: pa.RecordBatch, position: int, how: RowsToRequests, first_row: int
-) -> list[bytes]:
-    placeholder = how.template.placeholders[position]
-    texts: list[bytes] = []
-    for i, value in enumerate(rows.column(placeholder.column).to_pylist()):
-        try:
-            texts.append(escape_text(value_to_text(value, placeholder.spec)))
-        except (TypeError, ValueError) as error:
-            reason = "it is not valid Unicode" if isinstance(error, UnicodeError) else str(error)
-            raise RowError(
-                f"{{{placeholder.column}}} of the template cannot be filled: {reason}",
-                row=first_row + i,
-                key=row_key(rows, how.key, i),
-            ) from None
-    return texts
-
-
 def row_key(rows: pa.RecordBatch, key: Sequence[str], row: int) -> str:
-    """Return ``column=value`` of one row's key, for a message. Keys may appear in messages; texts may not."""
+    """Return ``column=value`` of one row's key, for a message. Keys may appear there; texts may not."""
     return ", ".join(f"{name}={rows.column(name)[row].as_py()}" for name in key)
 
 
 def _keys(
-    rows: pa.RecordBatch, how: RowsToRequests, custom_ids: list[str], digests: list[str]
+    rows: pa.RecordBatch, how: RowsToRequests, ids: CustomIds, params: Sequence[bytes], faults: Faults
 ) -> pa.RecordBatch:
     import pyarrow as pa
 
-    columns = [rows.column(name) for name in (*how.key, *how.passthrough)]
+    samples = range(how.samples_per_row)
+    context = hashlib.sha256(how.digest_context)
+    positions = pa.array([row for row in range(rows.num_rows) for _ in samples], pa.int64())
+    own = [rows.column(name) for name in (*how.key, *how.passthrough)]
+    digests = [_digest(context, encoded) for encoded in params]
+    reasons = [faults.reasons.get(row) for row in range(rows.num_rows)]
     return pa.RecordBatch.from_arrays(
-        [pa.array(custom_ids, pa.string()), *columns, pa.array(digests, pa.string())],
+        [
+            pa.array(
+                [ids.at(row, sample) for row in range(rows.num_rows) for sample in samples], pa.string()
+            ),
+            pa.array([sample for _ in range(rows.num_rows) for sample in samples], pa.int32()),
+            *(column if how.samples_per_row == 1 else column.take(positions) for column in own),
+            pa.array([digest for digest in digests for _ in samples], pa.string()),
+            pa.array([reason for reason in reasons for _ in samples], pa.string()),
+        ],
         schema=keys_schema(rows.schema, key=how.key, passthrough=how.passthrough),
     )
+
+
+def _digest(context: hashlib._Hash, params: bytes) -> str:
+    digest = context.copy()
+    digest.update(params)
+    return digest.hexdigest()[:32]
 
 
 def keys_schema(rows_schema: pa.Schema, *, key: Sequence[str], passthrough: Sequence[str]) -> pa.Schema:
     """
     Return the schema of a shard's keys: ours around the source's own columns, their types unchanged.
+
+    ``claude_rejected`` says why a row is not sent, and is null for one that is.
 
     :param rows_schema: Schema of the source.
     """
@@ -192,7 +213,9 @@ def keys_schema(rows_schema: pa.Schema, *, key: Sequence[str], passthrough: Sequ
     return pa.schema(
         [
             pa.field("claude_custom_id", pa.string(), nullable=False),
+            pa.field("claude_sample", pa.int32(), nullable=False),
             *(rows_schema.field(name) for name in (*key, *passthrough)),
             pa.field("claude_request_digest", pa.string(), nullable=False),
+            pa.field("claude_rejected", pa.string()),
         ]
     )

@@ -22,7 +22,7 @@ from airflow_provider_claude_batch.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from airflow.providers.anthropic.hooks.anthropic import AnthropicHook
     from anthropic import Anthropic, APIError, APIStatusError, AsyncAnthropic
@@ -110,11 +110,12 @@ class ClaudeBatchHook(BaseHook):
         page = self.client.messages.batches.list(limit=1)
         return page.data[0].id if page.data else None
 
-    def create_batch(self, body: BatchBody) -> MessageBatch:
+    def create_batch(self, body: BatchBody, *, betas: Sequence[str] = ()) -> MessageBatch:
         """
         Create a batch, with one POST: the SDK's own retries are off, since each would be another batch.
 
         :param body: Is read once; its last byte is what the API accepts or refuses.
+        :param betas: Values of the header ``anthropic-beta``.
         :raises CreateRefusedError: The API gave a definite no, or the body did not go out whole. No batch
             exists.
         :raises SubmissionUncertainError: The whole body went out and no answer came back. A retry must not
@@ -124,6 +125,8 @@ class ClaudeBatchHook(BaseHook):
         from anthropic.types.messages import MessageBatch
 
         headers = {"Content-Type": "application/json", "Content-Length": str(body.size)}
+        if betas:
+            headers["anthropic-beta"] = ",".join(betas)
         try:
             return self.client.post(
                 _BATCHES, cast_to=MessageBatch, content=body, options={"headers": headers, "max_retries": 0}

@@ -13,6 +13,7 @@ from airflow_provider_claude_batch.errors import ClaudeBatchInputError, CreateRe
 from airflow_provider_claude_batch.hooks.claude_batch import ClaudeBatchHook
 from airflow_provider_claude_batch.links.batch import ClaudeBatchLink
 from airflow_provider_claude_batch.sources.sql import open_query
+from airflow_provider_claude_batch.submission.check_spec import check_spec
 from airflow_provider_claude_batch.submission.manifest_folder import ManifestFolder, require_plan
 from airflow_provider_claude_batch.submission.reference import SubmissionReference, read_reference
 from airflow_provider_claude_batch.submission.send import send_shards
@@ -26,11 +27,15 @@ from airflow_provider_claude_batch.submission.staging import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from airflow.sdk import Context
 
+    from airflow_provider_claude_batch.core.check_request import Problem
     from airflow_provider_claude_batch.core.manifest import Plan, ShardRecord
+    from airflow_provider_claude_batch.core.rows_to_requests import OnInvalidRow, OnNull
+
+    CheckParams = Callable[[Mapping[str, object]], list[Problem]]
 
 
 @runtime_checkable
@@ -63,6 +68,10 @@ class ClaudeBatchSubmitOperator(BaseOperator):
     :param key: Column or columns that identify a row; not null, and unique. (templated)
     :param prompt: The user's turn, with ``{column}`` placeholders; a name that ends in ``.md`` or ``.txt`` is
         a file. (templated)
+    :param messages: Instead of ``prompt``: several turns, or content blocks, as the API takes them. Every
+        string in them takes ``{column}``; where a block's source is of type ``base64``, its ``data`` takes a
+        binary column. (templated)
+    :param build_request: Instead of ``prompt``: a function that takes a row as a dict and returns ``params``.
     :param model: Model id. (templated)
     :param max_tokens: Tokens that one answer may have.
     :param claude_conn_id: Connection of type ``anthropic``. (templated)
@@ -72,6 +81,14 @@ class ClaudeBatchSubmitOperator(BaseOperator):
     :param output_schema: What an answer must be: a pydantic model, a JSON Schema of an object, or columns
         such as ``"sentiment STRING, score DOUBLE"``. Each property becomes a typed column.
     :param passthrough: Further columns of the query that travel to the Parquet. (templated)
+    :param betas: Beta features of the API to send the batches with.
+    :param samples_per_row: Requests that each row becomes, for several answers to the same question.
+    :param custom_id_from: Column whose value stands in front of each ``custom_id``, for people who look at
+        batches; the way back to a row does not need it.
+    :param on_null: What a null in a placeholder means: ``error``, an ``empty`` text, or ``reject`` the row.
+    :param on_invalid_row: What a row that cannot be sent means: ``fail`` the task before anything is sent, or
+        ``reject`` the row, which then is in the Parquet with the outcome ``rejected`` and the reason. A null
+        or doubled key always fails.
     :param staging_path: Where manifest folders lie: a path or URI that every worker reaches. Default: the
         provider config ``[claude_batch] staging_path``, else a folder under ``AIRFLOW_HOME``. (templated)
     :param on_empty: What no rows mean: ``skip`` the task, or ``publish_empty``: go on without a batch, and
@@ -83,6 +100,7 @@ class ClaudeBatchSubmitOperator(BaseOperator):
         "sql_conn_id",
         "key",
         "prompt",
+        "messages",
         "model",
         "claude_conn_id",
         "parameters",
@@ -108,15 +126,22 @@ class ClaudeBatchSubmitOperator(BaseOperator):
         sql: str,
         sql_conn_id: str,
         key: str | Sequence[str],
-        prompt: str,
-        model: str,
-        max_tokens: int,
+        prompt: str | None = None,
+        messages: Sequence[object] | None = None,
+        build_request: Callable[[dict[str, object]], Mapping[str, object]] | None = None,
+        model: str = "",
+        max_tokens: int = 0,
         claude_conn_id: str = ClaudeBatchHook.default_conn_name,
         parameters: Sequence[object] | Mapping[str, object] | None = None,
-        system: str | None = None,
+        system: str | Sequence[object] | None = None,
         request_params: Mapping[str, object] | None = None,
         output_schema: object = None,
         passthrough: Sequence[str] = (),
+        betas: Sequence[str] = (),
+        samples_per_row: int = 1,
+        custom_id_from: str | None = None,
+        on_null: OnNull = "error",
+        on_invalid_row: OnInvalidRow = "fail",
         staging_path: str | None = None,
         on_empty: Literal["skip", "publish_empty"] = "skip",
         **kwargs: Any,
@@ -126,6 +151,8 @@ class ClaudeBatchSubmitOperator(BaseOperator):
         self.sql_conn_id = sql_conn_id
         self.key = key
         self.prompt = prompt
+        self.messages = messages
+        self.build_request = build_request
         self.model = model
         self.max_tokens = max_tokens
         self.claude_conn_id = claude_conn_id
@@ -134,6 +161,11 @@ class ClaudeBatchSubmitOperator(BaseOperator):
         self.request_params = request_params
         self.output_schema = output_schema
         self.passthrough = passthrough
+        self.betas = betas
+        self.samples_per_row = samples_per_row
+        self.custom_id_from = custom_id_from
+        self.on_null = on_null
+        self.on_invalid_row = on_invalid_row
         self.staging_path = staging_path
         self.on_empty = on_empty
         self.linked_batch_ids: list[str] = []
@@ -150,11 +182,11 @@ class ClaudeBatchSubmitOperator(BaseOperator):
     def _submit(self, context: Context) -> dict[str, object]:
         spec = self._spec()
         hook = ClaudeBatchHook(self.claude_conn_id)
-        hook.get_conn()
+        client = hook.get_conn()
         folder = self._folder(context, spec)
         plan = folder.read_plan()
         if plan is None:
-            plan = self._take_snapshot(folder, spec, context)
+            plan = self._take_snapshot(folder, spec, check_spec(spec, client), context)
         else:
             self._log_snapshot_found(folder, plan, spec)
         if not plan.row_count and self.on_empty == "skip":
@@ -167,9 +199,7 @@ class ClaudeBatchSubmitOperator(BaseOperator):
     def _spec(self) -> SubmissionSpec:
         return make_spec(
             claude_conn_id=self.claude_conn_id,
-            sql_conn_id=self.sql_conn_id,
-            sql=self.sql,
-            parameters=self.parameters,
+            source=[self.sql_conn_id, self.sql, self.parameters],
             key=self.key,
             passthrough=self.passthrough,
             model=self.model,
@@ -178,6 +208,13 @@ class ClaudeBatchSubmitOperator(BaseOperator):
             system=self.system,
             output_schema=self.output_schema,
             request_params=self.request_params,
+            messages=self.messages,
+            build_request=self.build_request,
+            betas=self.betas,
+            samples_per_row=self.samples_per_row,
+            custom_id_from=self.custom_id_from,
+            on_null=self.on_null,
+            on_invalid_row=self.on_invalid_row,
         )
 
     def _folder(self, context: Context, spec: SubmissionSpec) -> ManifestFolder:
@@ -196,9 +233,11 @@ class ClaudeBatchSubmitOperator(BaseOperator):
             if isinstance(task, ChecksDestination):
                 task.check_destination(context)
 
-    def _take_snapshot(self, folder: ManifestFolder, spec: SubmissionSpec, context: Context) -> Plan:
+    def _take_snapshot(
+        self, folder: ManifestFolder, spec: SubmissionSpec, check: CheckParams, context: Context
+    ) -> Plan:
         ti = context["ti"]
-        with open_query(spec.sql, sql_conn_id=spec.sql_conn_id, parameters=spec.parameters) as reader:
+        with open_query(self.sql, sql_conn_id=self.sql_conn_id, parameters=self.parameters) as reader:
             plan = take_snapshot(
                 folder,
                 reader,
@@ -208,6 +247,13 @@ class ClaudeBatchSubmitOperator(BaseOperator):
                 max_tries=ti.max_tries,
                 now=datetime.now(UTC),
                 on_shard=self._log_shard,
+                check=check,
+            )
+        if plan.rejected_rows:
+            self.log.warning(
+                "%d of %d rows are rejected and not sent: see claude_error_message in the dataset.",
+                plan.rejected_rows,
+                plan.row_count,
             )
         self.log.info("Snapshot of %d rows: %s", plan.row_count, folder.uri)
         return plan
@@ -235,9 +281,14 @@ class ClaudeBatchSubmitOperator(BaseOperator):
             )
 
     def _send(self, folder: ManifestFolder, hook: ClaudeBatchHook, context: Context) -> None:
-        _, first_round = require_plan(folder)
+        plan, first_round = require_plan(folder)
         sent_shards = send_shards(
-            folder, first_round, hook, try_number=context["ti"].try_number, clock=lambda: datetime.now(UTC)
+            folder,
+            first_round,
+            hook,
+            betas=plan.settings.betas,
+            try_number=context["ti"].try_number,
+            clock=lambda: datetime.now(UTC),
         )
         for sent in sent_shards:
             self.linked_batch_ids.append(sent.batch.batch_id)

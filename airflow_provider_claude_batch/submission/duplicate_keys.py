@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def check_unique_keys(
-    folder: ManifestFolder, hashes: array[int], *, shard_count: int, key: Sequence[str]
+    folder: ManifestFolder, hashes: array[int], *, shard_count: int, key: Sequence[str], samples_per_row: int
 ) -> None:
     """
     Raise where two rows have the same key.
@@ -27,13 +27,16 @@ def check_unique_keys(
     :param hashes: Of every row's key, in the rows' order.
     :param shard_count: Shards whose keys to read.
     :param key: Columns that identify a row.
+    :param samples_per_row: Keys that each row has in the shards, one after the other.
     :raises RowError: Names the key and both rows.
     """
     suspects = _equal_hashes(hashes)
     if not suspects:
         return
     first_seen: dict[tuple[object, ...], int] = {}
-    for row, values in _keys_at(folder, suspects, shard_count=shard_count, key=key):
+    positions = [row * samples_per_row for row in suspects]
+    for position, values in _keys_at(folder, positions, shard_count=shard_count, key=key):
+        row = position // samples_per_row
         if values in first_seen:
             named = ", ".join(f"{name}={value}" for name, value in zip(key, values, strict=True))
             raise RowError(f"the key is the same as that of row {first_seen[values]}", row=row, key=named)
@@ -51,12 +54,12 @@ def _equal_hashes(hashes: array[int]) -> list[int]:
 
 
 def _keys_at(
-    folder: ManifestFolder, rows: Sequence[int], *, shard_count: int, key: Sequence[str]
+    folder: ManifestFolder, positions: Sequence[int], *, shard_count: int, key: Sequence[str]
 ) -> Iterator[tuple[int, tuple[object, ...]]]:
     start = 0
     for shard in range(shard_count):
         keys = folder.read_keys(0, shard).select(list(key))
-        here = [row for row in rows if start <= row < start + keys.num_rows]
-        for row in here:
-            yield row, tuple(column[row - start].as_py() for column in keys.columns)
+        here = [position for position in positions if start <= position < start + keys.num_rows]
+        for position in here:
+            yield position, tuple(column[position - start].as_py() for column in keys.columns)
         start += keys.num_rows

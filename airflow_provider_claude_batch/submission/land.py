@@ -71,6 +71,28 @@ def land_shard(
     return batch
 
 
+def land_rejected(
+    folder: ManifestFolder, round_index: int, shard: ShardRecord, *, json_schema: Mapping[str, object] | None
+) -> None:
+    """Write the results of a shard that was never sent, since every row of it was rejected."""
+    import pyarrow.parquet as pq
+
+    from airflow_provider_claude_batch.core.results_to_arrow import (
+        LineCounts,
+        published_schema,
+        results_to_arrow,
+    )
+
+    keys = folder.read_keys(round_index, shard.index)
+    rows = results_to_arrow([], keys=keys, batch_id=None, json_schema=json_schema, counts=LineCounts())
+    with scratch_folder() as scratch:
+        path = scratch / "results.parquet"
+        with pq.ParquetWriter(path, published_schema(keys.schema, json_schema), compression="zstd") as writer:
+            for batch in rows:
+                writer.write_batch(batch)
+        folder.folder.put(path, names.results_path(round_index, shard.index))
+
+
 def _stream_to_parquet(
     path: Path,
     keys: pa.Table,

@@ -95,7 +95,7 @@ def publish(
     Rows come shard by shard. In memory: one record batch; on local disk: the whole dataset once.
 
     :param record: Its shards are landed.
-    :param row_count: Rows of the snapshot.
+    :param row_count: Rows that the snapshot asks for, times the samples of each.
     :return: What was published.
     :raises ResultsIncompleteError: The rows are not as many as the snapshot's. The destination keeps what it
         had.

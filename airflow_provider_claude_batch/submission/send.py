@@ -8,7 +8,7 @@ Order of one send: the newest batch of the workspace is noted, the whole body bu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -44,7 +44,13 @@ class SentShard:
 
 
 def send_shards(
-    folder: ManifestFolder, record: Round, hook: ClaudeBatchHook, *, try_number: int, clock: Clock
+    folder: ManifestFolder,
+    record: Round,
+    hook: ClaudeBatchHook,
+    *,
+    betas: Sequence[str] = (),
+    try_number: int,
+    clock: Clock,
 ) -> Iterator[SentShard]:
     """
     Make sure that every shard of a round has its batch, in order; yields each as soon as it has.
@@ -53,18 +59,30 @@ def send_shards(
 
     :param folder: Of the submission.
     :param record: The round.
+    :param betas: Values of the header ``anthropic-beta``.
     :param try_number: Of the task instance, for the record.
     :param clock: Returns the time, with a zone.
     :raises CreateRefusedError: The API refused a shard, or its body did not go out whole.
     :raises SubmissionUncertainError: A shard was sent and its answer is not known.
     """
     for shard in record.shards:
+        if not shard.requests:
+            continue
         known = folder.read_batch(record.index, shard.index)
         if known is not None:
             yield SentShard(shard, known, is_new=False)
             continue
         attempt = _next_attempt(folder, record, shard)
-        batch = _send(folder, record, shard, hook, attempt=attempt, try_number=try_number, clock=clock)
+        batch = _send(
+            folder,
+            record,
+            shard,
+            hook,
+            betas=betas,
+            attempt=attempt,
+            try_number=try_number,
+            clock=clock,
+        )
         yield SentShard(shard, batch, is_new=True)
 
 
@@ -86,6 +104,7 @@ def _send(
     shard: ShardRecord,
     hook: ClaudeBatchHook,
     *,
+    betas: Sequence[str],
     attempt: int,
     try_number: int,
     clock: Clock,
@@ -109,7 +128,7 @@ def _send(
         before_last_byte=commit,
     )
     with _refusal_on_record(folder, record, shard, attempt=attempt, clock=clock):
-        created = hook.create_batch(body)
+        created = hook.create_batch(body, betas=betas)
     batch = BatchRecord(batch_id=created.id, known_by="answered", created_at=created.created_at)
     folder.write_batch(record.index, shard.index, batch)
     return batch

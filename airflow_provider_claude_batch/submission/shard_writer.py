@@ -45,15 +45,15 @@ class ShardWriter:
         self._payload = 0
 
     def write(self, requests: Sequence[bytes], keys: pa.RecordBatch) -> None:
-        """Append requests and their keys, in order."""
-        if not requests:
-            return
-        body = b",".join(requests)
-        self._digest.update(b"," + body if self._count else body)
-        self._requests.write(b"\n".join(requests) + b"\n")
+        """Append requests and their keys, in order; an empty request is one that is not sent."""
         self._keys.write_batch(keys)
-        self._count += len(requests)
-        self._payload += sum(map(len, requests))
+        if not (sent := [request for request in requests if request]):
+            return
+        body = b",".join(sent)
+        self._digest.update(b"," + body if self._count else body)
+        self._requests.write(b"\n".join(sent) + b"\n")
+        self._count += len(sent)
+        self._payload += sum(map(len, sent))
 
     def finish(self, folder: Folder) -> ShardRecord:
         """Put both files into the manifest folder and return what the round says of the shard."""

@@ -9,37 +9,44 @@ from __future__ import annotations
 
 from array import array
 from contextlib import ExitStack
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from airflow_provider_claude_batch.core.check_source import check_source_columns
 from airflow_provider_claude_batch.core.manifest import Plan, Round, ShardRecord
 from airflow_provider_claude_batch.core.request_template import compile_request
-from airflow_provider_claude_batch.core.requests_to_shards import ShardCutter, Slice
+from airflow_provider_claude_batch.core.requests_to_shards import ShardCutter
 from airflow_provider_claude_batch.core.rows_to_requests import (
-    EncodedRows,
     RowsToRequests,
-    check_source_columns,
     keys_schema,
-    row_key,
     rows_to_requests,
 )
-from airflow_provider_claude_batch.errors import RequestTooLargeError
+from airflow_provider_claude_batch.errors import QueryError
 from airflow_provider_claude_batch.submission.duplicate_keys import check_unique_keys
 from airflow_provider_claude_batch.submission.shard_writer import ShardWriter
 from airflow_provider_claude_batch.submission.storage import scratch_folder
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     import pyarrow as pa
 
-    from airflow_provider_claude_batch.core.output_schema import JsonObject
+    from airflow_provider_claude_batch.core.check_request import Problem
     from airflow_provider_claude_batch.submission.manifest_folder import ManifestFolder
     from airflow_provider_claude_batch.submission.spec import SubmissionSpec
 
 #: Part of every request digest: what decides an answer besides ``params``.
 _DIGEST_CONTEXT = b"/v1/messages/batches\x00"
+
+
+@dataclass(slots=True)
+class _Passed:
+    """What has passed so far."""
+
+    hashes: array[int] = field(default_factory=lambda: array("q"))
+    rejected_rows: int = 0
 
 
 def take_snapshot(
@@ -52,6 +59,7 @@ def take_snapshot(
     max_tries: int,
     now: dt.datetime,
     on_shard: Callable[[ShardRecord], None],
+    check: Callable[[Mapping[str, object]], list[Problem]] | None = None,
     cutter: ShardCutter | None = None,
 ) -> Plan:
     """
@@ -63,25 +71,35 @@ def take_snapshot(
     :param reader: Rows of the source.
     :param identity: Random 16 hexadecimal digits.
     :param on_shard: Is told of each finished shard.
+    :param check: Says what the API would refuse in ``params`` that an author's function made.
     :param cutter: Cuts at the API's limits unless given.
     :raises ClaudeBatchInputError: A column, a key or a row is not as it must be. Nothing was sent.
     """
-    how = _how(reader.schema, spec, identity)
-    hashes = array("q")
+    how = _how(reader.schema, spec, identity, check)
+    passed = _Passed()
+    shards = []
     with scratch_folder() as scratch:
-        shards = []
-        for shard in _write_shards(
-            folder, reader, how, scratch=scratch, cutter=cutter or ShardCutter(), hashes=hashes
-        ):
+        writing = _write_shards(
+            folder, reader, how, scratch=scratch, cutter=cutter or ShardCutter(), passed=passed
+        )
+        for shard in writing:
             on_shard(shard)
             shards.append(shard)
-    check_unique_keys(folder, hashes, shard_count=max(len(shards), 1), key=spec.key)
-    folder.write_round(Round(index=0, shards=[shard for shard in shards if shard.requests]))
+    check_unique_keys(
+        folder,
+        passed.hashes,
+        shard_count=len(shards),
+        key=spec.key,
+        samples_per_row=spec.samples_per_row,
+    )
+    has_rows = len(passed.hashes) > 0
+    folder.write_round(Round(index=0, shards=shards if has_rows else []))
     settings = spec.settings()
     plan = Plan(
         identity=identity,
         created_at=now,
-        row_count=len(hashes),
+        row_count=len(passed.hashes),
+        rejected_rows=passed.rejected_rows,
         settings=settings,
         settings_digest=settings.digest(),
         try_number=try_number,
@@ -91,23 +109,36 @@ def take_snapshot(
     return plan
 
 
-def _how(schema: pa.Schema, spec: SubmissionSpec, identity: str) -> RowsToRequests:
+def _how(
+    schema: pa.Schema,
+    spec: SubmissionSpec,
+    identity: str,
+    check: Callable[[Mapping[str, object]], list[Problem]] | None,
+) -> RowsToRequests:
+    answer = spec.json_schema["properties"] if spec.json_schema else {}
     check_source_columns(
-        schema.names, key=spec.key, passthrough=spec.passthrough, answer=answer_names(spec.json_schema)
-    )
-    return RowsToRequests(
-        identity=identity,
-        template=compile_request(spec.params, columns=schema.names),
+        schema.names,
         key=spec.key,
         passthrough=spec.passthrough,
-        digest_context=_DIGEST_CONTEXT,
+        answer=list(answer) if isinstance(answer, dict) else [],
     )
-
-
-def answer_names(json_schema: JsonObject | None) -> list[str]:
-    """Return the columns that an answer becomes."""
-    properties = json_schema["properties"] if json_schema else None
-    return list(properties) if isinstance(properties, dict) else []
+    if spec.custom_id_from is not None and spec.custom_id_from not in schema.names:
+        raise QueryError(
+            f"custom_id_from={spec.custom_id_from!r} is not a column of the source. Nothing was sent."
+        )
+    return RowsToRequests(
+        identity=identity,
+        template=None if spec.params is None else compile_request(spec.params, columns=schema.names),
+        build_request=spec.build_request,
+        check=check,
+        key=spec.key,
+        passthrough=spec.passthrough,
+        digest_context=_DIGEST_CONTEXT + ",".join(spec.betas).encode(),
+        custom_id_from=spec.custom_id_from,
+        samples_per_row=spec.samples_per_row,
+        on_null=spec.on_null,
+        on_invalid_row=spec.on_invalid_row,
+    )
 
 
 def _write_shards(
@@ -117,7 +148,7 @@ def _write_shards(
     *,
     scratch: Path,
     cutter: ShardCutter,
-    hashes: array[int],
+    passed: _Passed,
 ) -> Iterator[ShardRecord]:
     schema = keys_schema(reader.schema, key=how.key, passthrough=how.passthrough)
     index = 0
@@ -125,29 +156,15 @@ def _write_shards(
         writer = ShardWriter(scratch, round_index=0, index=index, keys_schema=schema)
         stack.callback(writer.close)
         for rows in reader:
-            encoded = rows_to_requests(rows, how, first_row=len(hashes))
+            encoded = rows_to_requests(rows, how, first_row=len(passed.hashes))
+            passed.hashes.extend(encoded.key_hashes)
+            passed.rejected_rows += encoded.rejected_rows
             for part in cutter.cut([len(request) for request in encoded.requests]):
-                _check_size(part, rows, how, first_row=len(hashes))
                 if part.shard_index > index:
                     yield writer.finish(folder.folder)
                     index = part.shard_index
                     writer = ShardWriter(scratch, round_index=0, index=index, keys_schema=schema)
                     stack.callback(writer.close)
-                _write_part(writer, encoded, part)
-            hashes.extend(encoded.key_hashes)
+                here = slice(part.start, part.stop)
+                writer.write(encoded.requests[here], encoded.keys.slice(part.start, part.stop - part.start))
         yield writer.finish(folder.folder)
-
-
-def _write_part(writer: ShardWriter, encoded: EncodedRows, part: Slice) -> None:
-    writer.write(
-        encoded.requests[part.start : part.stop], encoded.keys.slice(part.start, part.stop - part.start)
-    )
-
-
-def _check_size(part: Slice, rows: pa.RecordBatch, how: RowsToRequests, *, first_row: int) -> None:
-    if part.too_large:
-        raise RequestTooLargeError(
-            "the request alone is larger than a whole batch may be",
-            row=first_row + part.start,
-            key=row_key(rows, how.key, part.start),
-        )

@@ -7,6 +7,7 @@ The operator makes it from its arguments; the snapshot is taken by it. Holds no 
 from __future__ import annotations
 
 import hashlib
+import inspect
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,9 @@ from airflow_provider_claude_batch.core.request_template import ParamsValue, bui
 from airflow_provider_claude_batch.errors import ClaudeBatchInputError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+
+    from airflow_provider_claude_batch.core.rows_to_requests import OnInvalidRow, OnNull
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,28 +29,37 @@ class SubmissionSpec:
     """
     One submission, before its rows are read.
 
-    :param params: ``params`` of every request, with row templates in it.
+    :param source: What the rows are read from, as it goes into the digest.
+    :param params: ``params`` of every request, with row templates in it; ``None`` with ``build_request``.
     :param json_schema: The closed output schema, or ``None``.
     """
 
     claude_conn_id: str
-    sql_conn_id: str
-    sql: str
-    parameters: Sequence[object] | Mapping[str, object] | None
+    source: tuple[object, ...]
     key: tuple[str, ...]
     passthrough: tuple[str, ...]
-    params: dict[str, ParamsValue]
+    params: dict[str, ParamsValue] | None
+    build_request: Callable[[dict[str, object]], Mapping[str, object]] | None
     json_schema: JsonObject | None
+    model: str
+    betas: tuple[str, ...]
+    samples_per_row: int
+    custom_id_from: str | None
+    on_null: OnNull
+    on_invalid_row: OnInvalidRow
 
     def settings(self) -> Settings:
-        """Return what goes on record; two specs with equal settings ask the same of the same query."""
+        """Return what goes on record; two specs with equal settings ask the same of the same source."""
+        request = self.params if self.build_request is None else _source_of(self.build_request)
         return Settings(
             claude_conn_id=self.claude_conn_id,
-            model=str(self.params["model"]),
+            model=self.model,
             key=list(self.key),
             passthrough=list(self.passthrough),
-            source_digest=_digest([self.sql_conn_id, self.sql, self.parameters]),
-            request_digest=_digest(self.params),
+            betas=list(self.betas),
+            samples_per_row=self.samples_per_row,
+            source_digest=_digest(self.source),
+            request_digest=_digest([request, self.custom_id_from, self.on_null, self.on_invalid_row]),
             output_schema=self.json_schema,
         )
 
@@ -55,17 +67,22 @@ class SubmissionSpec:
 def make_spec(
     *,
     claude_conn_id: str,
-    sql_conn_id: str,
-    sql: str,
-    parameters: Sequence[object] | Mapping[str, object] | None,
+    source: Sequence[object],
     key: str | Sequence[str],
-    passthrough: Sequence[str],
-    model: str,
-    max_tokens: int,
-    prompt: str,
-    system: str | None,
-    output_schema: object,
-    request_params: Mapping[str, object] | None,
+    passthrough: Sequence[str] = (),
+    model: str = "",
+    max_tokens: int = 0,
+    prompt: str | None = None,
+    messages: Sequence[object] | None = None,
+    system: object = None,
+    output_schema: object = None,
+    request_params: Mapping[str, object] | None = None,
+    build_request: Callable[[dict[str, object]], Mapping[str, object]] | None = None,
+    betas: Sequence[str] = (),
+    samples_per_row: int = 1,
+    custom_id_from: str | None = None,
+    on_null: OnNull = "error",
+    on_invalid_row: OnInvalidRow = "fail",
 ) -> SubmissionSpec:
     """
     Check the author's arguments and put the request together.
@@ -74,34 +91,49 @@ def make_spec(
     """
     key_columns = (key,) if isinstance(key, str) else tuple(key)
     _require(bool(key_columns) and all(key_columns), "key names no column")
-    _require(bool(sql.strip()), "sql is empty")
-    _require(bool(prompt.strip()), "prompt is empty")
-    _require(bool(model), "model is empty")
-    _require(max_tokens >= 1, f"max_tokens is {max_tokens}; batches take 1 or more")
+    _require(samples_per_row >= 1, f"samples_per_row is {samples_per_row}; it must be 1 or more")
     json_schema = None if output_schema is None else to_json_schema(output_schema)
-    params = build_params(
-        model=model,
-        max_tokens=max_tokens,
-        prompt=prompt,
-        system=system,
-        output_format=None if json_schema is None else to_output_format(json_schema),
-        request_params=request_params or {},
-    )
+    shapes = [shape for shape in (prompt, messages, build_request) if shape]
+    _require(len(shapes) == 1, "give exactly one of prompt, messages and build_request, and not empty")
+    params = None
+    if build_request is None:
+        _require(bool(model), "model is empty")
+        _require(max_tokens >= 1, f"max_tokens is {max_tokens}; batches take 1 or more")
+        params = build_params(
+            model=model,
+            max_tokens=max_tokens,
+            messages=messages or [{"role": "user", "content": prompt}],
+            system=system,
+            output_format=None if json_schema is None else to_output_format(json_schema),
+            request_params=request_params or {},
+        )
     return SubmissionSpec(
         claude_conn_id=claude_conn_id,
-        sql_conn_id=sql_conn_id,
-        sql=sql,
-        parameters=parameters,
+        source=tuple(source),
         key=key_columns,
         passthrough=tuple(passthrough),
         params=params,
+        build_request=build_request,
         json_schema=json_schema,
+        model=model,
+        betas=tuple(betas),
+        samples_per_row=samples_per_row,
+        custom_id_from=custom_id_from,
+        on_null=on_null,
+        on_invalid_row=on_invalid_row,
     )
 
 
 def _require(holds: bool, otherwise: str) -> None:
     if not holds:
         raise ClaudeBatchInputError(f"{otherwise}. Nothing was sent.")
+
+
+def _source_of(function: Callable[..., object]) -> str:
+    try:
+        return inspect.getsource(function)
+    except (OSError, TypeError):
+        return f"{function.__module__}.{function.__qualname__}"
 
 
 def _digest(value: object) -> str:

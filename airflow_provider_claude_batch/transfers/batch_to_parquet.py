@@ -13,7 +13,7 @@ from airflow.sdk import BaseOperator
 from airflow_provider_claude_batch.errors import ClaudeBatchInputError, SubmissionUncertainError
 from airflow_provider_claude_batch.hooks.claude_batch import ClaudeBatchHook
 from airflow_provider_claude_batch.links.batch import ClaudeBatchLink
-from airflow_provider_claude_batch.submission.land import land_shard
+from airflow_provider_claude_batch.submission.land import land_rejected, land_shard
 from airflow_provider_claude_batch.submission.manifest_folder import ManifestFolder, require_plan
 from airflow_provider_claude_batch.submission.publish import Destination, publish
 from airflow_provider_claude_batch.submission.receipt import make_receipt, write_receipt
@@ -78,7 +78,10 @@ class ClaudeBatchToParquetOperator(BaseOperator):
         plan, first_round = require_plan(folder)
         hook = ClaudeBatchHook(self.claude_conn_id or plan.settings.claude_conn_id)
         for shard, batch in self._batches(folder, first_round):
-            self._land(folder, first_round, shard, batch, hook=hook, plan=plan)
+            if batch is None:
+                land_rejected(folder, first_round.index, shard, json_schema=plan.settings.output_schema)
+            else:
+                self._land(folder, first_round, shard, batch, hook=hook, plan=plan)
         return self._publish(folder, plan, first_round, context)
 
     def _reference(self) -> SubmissionReference:
@@ -90,10 +93,10 @@ class ClaudeBatchToParquetOperator(BaseOperator):
             )
         return references[0]
 
-    def _batches(self, folder: ManifestFolder, record: Round) -> list[tuple[ShardRecord, BatchRecord]]:
+    def _batches(self, folder: ManifestFolder, record: Round) -> list[tuple[ShardRecord, BatchRecord | None]]:
         found = []
         for shard, batch in folder.batches(record):
-            if batch is None:
+            if batch is None and shard.requests:
                 raise SubmissionUncertainError(
                     f"Shard {shard.index} of {folder.uri} has no batch on record: run the submit task again "
                     "first. Nothing is published."
@@ -127,7 +130,7 @@ class ClaudeBatchToParquetOperator(BaseOperator):
             folder,
             record,
             destination,
-            row_count=plan.row_count,
+            row_count=plan.row_count * plan.settings.samples_per_row,
             json_schema=plan.settings.output_schema,
         )
         receipt = make_receipt(

@@ -1,3 +1,4 @@
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -9,7 +10,8 @@ from airflow_provider_claude_batch.core.requests_to_shards import (
     body_bytes,
 )
 
-sizes_in_chunks = st.lists(st.lists(st.integers(1, 60), max_size=8), max_size=8)
+#: A size of 0 is a row that is not sent.
+sizes_in_chunks = st.lists(st.lists(st.integers(0, 60), max_size=8), max_size=8)
 
 
 def cut_all(chunks, *, max_requests, max_bytes):
@@ -20,29 +22,33 @@ def cut_all(chunks, *, max_requests, max_bytes):
         for part in cutter.cut(chunk):
             assert part.start == covered
             covered = part.stop
-            placed += [(part.shard_index, size, part.too_large) for size in chunk[part.start : part.stop]]
+            placed += [(part.shard_index, size) for size in chunk[part.start : part.stop]]
         assert covered == len(chunk)
     return placed
 
 
-@given(sizes_in_chunks, st.integers(1, 7), st.integers(40, 90))
+@given(sizes_in_chunks, st.integers(1, 7), st.integers(80, 130))
 def test_shards_keep_every_request_in_order_within_both_limits(chunks, max_requests, max_bytes):
     placed = cut_all(chunks, max_requests=max_requests, max_bytes=max_bytes)
-    assert [size for _, size, _ in placed] == [size for chunk in chunks for size in chunk]
-    indexes = [index for index, _, _ in placed]
+    assert [size for _, size in placed] == [size for chunk in chunks for size in chunk]
+    indexes = [index for index, _ in placed]
     assert indexes == sorted(indexes)
     for index in set(indexes):
-        shard = [size for at, size, too_large in placed if at == index and not too_large]
+        shard = [size for at, size in placed if at == index and size]
         assert len(shard) <= max_requests
-        assert body_bytes(max(len(shard), 1), sum(shard)) <= max_bytes
-    for _, size, too_large in placed:
-        assert too_large == (body_bytes(1, size) > max_bytes)
+        assert not shard or body_bytes(len(shard), sum(shard)) <= max_bytes
 
 
 @given(sizes_in_chunks, st.integers(1, 7))
 def test_a_shard_is_filled_before_the_next_begins(chunks, max_requests):
     placed = cut_all(chunks, max_requests=max_requests, max_bytes=10_000)
-    assert [index for index, _, _ in placed] == [i // max_requests for i in range(len(placed))]
+    sent = [index for index, size in placed if size]
+    assert sent == [i // max_requests for i in range(len(sent))]
+
+
+def test_a_request_that_fits_no_shard_is_not_cut():
+    with pytest.raises(ValueError, match="does not fit"):
+        list(ShardCutter(max_bytes=50).cut([60]))
 
 
 @given(st.lists(st.binary(min_size=1).map(bytes.hex).map(str.encode), min_size=1), st.integers(1, 9))

@@ -20,12 +20,16 @@ USAGE = {
 }
 
 
-def keys(count, *, first=0):
+def keys(count, *, first=0, rejected=(), readable=""):
     return pa.table(
         {
-            "claude_custom_id": [f"{IDENTITY}-{first + i}" for i in range(count)],
+            "claude_custom_id": [f"{readable}{IDENTITY}-{first + i}" for i in range(count)],
+            "claude_sample": pa.array([0] * count, pa.int32()),
             "id": pa.array([100 + first + i for i in range(count)], pa.int32()),
             "claude_request_digest": ["d"] * count,
+            "claude_rejected": pa.array(
+                ["why" if i in rejected else None for i in range(count)], pa.string()
+            ),
         }
     )
 
@@ -53,19 +57,17 @@ def errored(kind="overloaded_error"):
     return {"type": "errored", "error": error}
 
 
-def join(lines, *, count, schema=LABEL, first=0, rows_per_batch=3):
+def join(lines, *, count, schema=LABEL, first=0, rows_per_batch=3, rejected=()):
     counts = LineCounts()
     batches = results_to_arrow(
         lines,
-        keys=keys(count, first=first),
+        keys=keys(count, first=first, rejected=rejected),
         batch_id="msgbatch_1",
         json_schema=schema,
         counts=counts,
         rows_per_batch=rows_per_batch,
     )
-    table = pa.Table.from_batches(
-        list(batches), published_schema(keys(0).schema.set(1, keys(1).schema.field(1)), schema)
-    )
+    table = pa.Table.from_batches(list(batches), published_schema(keys(1).schema, schema))
     return table.sort_by("id").to_pylist(), counts
 
 
@@ -148,6 +150,20 @@ def test_foreign_and_doubled_lines_are_counted_and_requests_without_a_line_are_m
     assert counts == LineCounts(lines=5, foreign=3, doubled=1, missing=4)
     assert [row["claude_outcome"] for row in rows] == ["ok", *["missing"] * 4]
     assert rows[1]["claude_input_tokens"] is None
+
+
+def test_a_rejected_row_says_why_and_was_sent_nowhere():
+    rows, counts = join([line(0, succeeded())], count=3, rejected=(1, 2))
+    assert counts == LineCounts(lines=1)
+    assert [row["claude_outcome"] for row in rows] == ["ok", "rejected", "rejected"]
+    assert rows[1]["claude_error_message"] == "why"
+    assert rows[1]["claude_result_type"] is None
+    assert rows[1]["claude_rounds"] == 0
+
+
+def test_a_line_for_a_rejected_row_is_foreign():
+    _, counts = join([line(0, succeeded()), line(1, succeeded())], count=2, rejected=(1,))
+    assert counts == LineCounts(lines=2, foreign=1)
 
 
 def test_a_lone_surrogate_becomes_a_replacement_character():

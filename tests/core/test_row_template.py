@@ -56,11 +56,15 @@ def test_an_unknown_column_is_named_beside_the_ones_there_are():
     ],
 )
 def test_values_become_text(value, spec, text):
-    assert value_to_text(value, spec) == text
+    assert value_to_text(value, Placeholder("c", spec)) == text
 
 
 @pytest.mark.parametrize(("value", "spec"), [(None, ""), (b"x", ""), ("secret", "d"), ([1], ">3")])
 def test_a_value_without_a_text_is_refused_without_being_quoted(value, spec):
     with pytest.raises((TypeError, ValueError)) as caught:
-        value_to_text(value, spec)
+        value_to_text(value, Placeholder("c", spec))
     assert "secret" not in str(caught.value)
+
+
+def test_a_binary_value_is_base64_where_the_data_of_an_image_goes():
+    assert value_to_text(b"\x00\xff", Placeholder("c", "", is_base64=True)) == "AP8="

@@ -15,7 +15,8 @@ from airflow_provider_claude_batch.core.requests_to_shards import ShardCutter
 from airflow_provider_claude_batch.emulator import Emulator
 from airflow_provider_claude_batch.hooks.claude_batch import ClaudeBatchHook
 from airflow_provider_claude_batch.sources.sql import open_query
-from airflow_provider_claude_batch.submission.land import land_shard
+from airflow_provider_claude_batch.submission.check_spec import check_spec
+from airflow_provider_claude_batch.submission.land import land_rejected, land_shard
 from airflow_provider_claude_batch.submission.manifest_folder import ManifestFolder, require_plan
 from airflow_provider_claude_batch.submission.publish import Destination, publish
 from airflow_provider_claude_batch.submission.send import send_shards
@@ -56,23 +57,20 @@ class Submission:
     destination: Path
     hook: ClaudeBatchHook
 
-    def snapshot(self, sql="select * from items order by id", *, max_requests=100_000, **arguments):
+    def snapshot(
+        self, sql="select * from items order by id", *, parameters=None, max_requests=100_000, **arguments
+    ):
         given = {
-            "parameters": None,
             "key": "id",
-            "passthrough": [],
             "model": "claude-haiku-5-5",
             "max_tokens": 100,
             "prompt": "What is this: {body}",
-            "system": None,
             "output_schema": LABEL,
-            "request_params": None,
             **arguments,
         }
-        spec = make_spec(claude_conn_id="anthropic_default", sql_conn_id="warehouse", sql=sql, **given)
-        with open_query(
-            spec.sql, sql_conn_id="warehouse", parameters=spec.parameters, chunk_rows=2
-        ) as reader:
+        spec = make_spec(claude_conn_id="anthropic_default", source=[sql, parameters], **given)
+        check = check_spec(spec, self.hook.client)
+        with open_query(sql, sql_conn_id="warehouse", parameters=parameters, chunk_rows=2) as reader:
             return take_snapshot(
                 self.folder,
                 reader,
@@ -82,24 +80,26 @@ class Submission:
                 max_tries=1,
                 now=NOW,
                 on_shard=lambda shard: None,
+                check=check,
                 cutter=ShardCutter(max_requests=max_requests),
             )
 
     def send(self):
-        _, record = require_plan(self.folder)
-        return list(send_shards(self.folder, record, self.hook, try_number=1, clock=lambda: NOW))
+        plan, record = require_plan(self.folder)
+        return list(
+            send_shards(
+                self.folder, record, self.hook, betas=plan.settings.betas, try_number=1, clock=lambda: NOW
+            )
+        )
 
     def land(self):
         plan, record = require_plan(self.folder)
+        schema = plan.settings.output_schema
         for shard, batch in self.folder.batches(record):
-            land_shard(
-                self.folder,
-                0,
-                shard,
-                batch,
-                self.hook,
-                json_schema=plan.settings.output_schema,
-            )
+            if batch is None:
+                land_rejected(self.folder, 0, shard, json_schema=schema)
+            else:
+                land_shard(self.folder, 0, shard, batch, self.hook, json_schema=schema)
 
     def publish(self) -> pa.Table:
         plan, record = require_plan(self.folder)
@@ -107,7 +107,7 @@ class Submission:
             self.folder,
             record,
             Destination.at(str(self.destination)),
-            row_count=plan.row_count,
+            row_count=plan.row_count * plan.settings.samples_per_row,
             json_schema=plan.settings.output_schema,
         )
         return pq.read_table(self.destination / "data.parquet")

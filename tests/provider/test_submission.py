@@ -224,6 +224,27 @@ def test_no_rows_make_no_batch_and_an_empty_dataset_with_the_full_schema(submiss
         ("select * from items", {"key": []}, ClaudeBatchInputError, "key names no column"),
         ("select * from items", {"max_tokens": 0}, ClaudeBatchInputError, "max_tokens is 0"),
         ("update items set id = 1", {}, QueryError, "returns no rows"),
+        ("select * from items", {"model": "claude-2.1"}, ClaudeBatchInputError, "no model 'claude-2.1'"),
+        ("select * from items", {"max_tokens": 10**6}, ClaudeBatchInputError, r"\$\.max_tokens is 1000000"),
+        (
+            "select * from items",
+            {"request_params": {"temperature": 1}},
+            ClaudeBatchInputError,
+            r"\$\.temperature",
+        ),
+        ("select * from items", {"request_params": {"stream": True}}, ClaudeBatchInputError, r"\$\.stream"),
+        ("select * from items", {"request_params": {"modle": "x"}}, ClaudeBatchInputError, r"\$\.modle"),
+        (
+            "select * from items",
+            {"model": "claude-opus-5-5", "request_params": {"tool_choice": {"type": "any"}, "tools": []}},
+            ClaudeBatchInputError,
+            r"\$\.tool_choice",
+        ),
+        ("select id, '' as body from items", {"prompt": "{body}"}, RowError, "id=0.*content is empty"),
+        ("select * from items", {"prompt": "x", "messages": ["y"]}, ClaudeBatchInputError, "exactly one of"),
+        ("select * from items", {"custom_id_from": "body"}, QueryError, "5 of these|2 of these"),
+        ("select * from items", {"custom_id_from": "nothing"}, QueryError, "not a column"),
+        ("select * from items", {"samples_per_row": 0}, ClaudeBatchInputError, "samples_per_row is 0"),
     ],
 )
 def test_bad_input_is_said_before_anything_is_sent(submission, emulator, sql, arguments, error, said):
@@ -263,3 +284,70 @@ def test_records_are_plain_json_of_the_schema_version(submission):
     submission.send()
     for path in ("plan.json", "r00/round.json", "r00/sent-00000.a1.json", "r00/batch-00000.json"):
         assert json.loads(submission.folder.folder.read(path))["schema_version"] == SCHEMA_VERSION
+
+
+def test_every_row_is_asked_as_often_as_the_author_wants(submission, emulator):
+    submission.snapshot(samples_per_row=3, max_requests=4)
+    submission.send()
+    submission.land()
+    published = submission.publish()
+    pairs = zip(published["id"].to_pylist(), published["claude_sample"].to_pylist(), strict=True)
+    assert sorted(pairs) == [(i, sample) for i in range(5) for sample in range(3)]
+
+
+@pytest.mark.parametrize("max_requests", [100, 1])
+def test_a_rejected_row_is_not_sent_and_comes_out_with_its_reason(submission, emulator, max_requests):
+    plan = submission.snapshot(
+        "select id, case when id in (0, 3) then '' else body end as body from items order by id",
+        prompt="{body}",
+        on_invalid_row="reject",
+        max_requests=max_requests,
+    )
+    assert plan.rejected_rows == 2
+    submission.send()
+    submission.land()
+    rows = submission.publish().sort_by("id").to_pylist()
+    assert [row["claude_outcome"] for row in rows] == ["rejected", "ok", "ok", "rejected", "ok"]
+    assert rows[3]["claude_error_message"] == "$.messages[0].content is empty"
+    assert sum(batch["request_counts"]["succeeded"] for batch in emulator.batches) == 3
+
+
+def test_a_source_of_which_every_row_is_rejected_makes_no_batch(submission, emulator):
+    submission.snapshot("select id, '' as body from items", prompt="{body}", on_invalid_row="reject")
+    assert submission.send() == []
+    submission.land()
+    assert submission.publish()["claude_outcome"].to_pylist() == ["rejected"] * 5
+    assert emulator.calls.count_of("create") == 0
+
+
+def test_a_readable_part_of_the_custom_id_does_not_disturb_the_way_back(submission, emulator):
+    submission.snapshot(custom_id_from="id", key=["id", "body"])
+    submission.send()
+    submission.land()
+    rows = submission.publish().sort_by("id").to_pylist()
+    assert [row["claude_custom_id"].split("-")[0] for row in rows] == ["0", "1", "2", "3", "4"]
+
+
+def test_betas_go_with_the_create(submission, emulator):
+    submission.snapshot(
+        model="claude-opus-5-5", max_tokens=200_000, betas=["output-300k-2026-03-24"], output_schema=None
+    )
+    submission.send()
+    submission.land()
+    assert submission.publish()["claude_outcome"].to_pylist() == ["ok"] * 5
+
+
+def test_an_author_s_function_makes_requests_of_its_own(submission, emulator):
+    submission.snapshot(
+        prompt=None,
+        model="",
+        build_request=lambda row: {
+            "model": "claude-haiku-5-5",
+            "max_tokens": 10 + row["id"],
+            "messages": [{"role": "user", "content": row["body"]}],
+        },
+        output_schema=None,
+    )
+    submission.send()
+    submission.land()
+    assert submission.publish()["claude_outcome"].to_pylist() == ["ok"] * 5
