@@ -6,65 +6,130 @@ The schema is that of the first chunk: a driver without type information shows i
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
+from uuid import UUID
 
-from airflow_provider_claude_batch.errors import QueryError
+from airflow_provider_claude_batch.errors import QueryError, RowError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     import pyarrow as pa
 
+    from airflow_provider_claude_batch.sources.dbapi import Row
 
-def rows_to_batches(
-    names: Sequence[str], chunks: Iterable[Sequence[Sequence[object]]]
-) -> Iterator[pa.RecordBatch]:
+#: Digits of a decimal column whose declared precision is not known.
+_DECIMAL_DIGITS = 38
+
+
+def rows_to_batches(names: Sequence[str], chunks: Iterable[Sequence[Row]]) -> Iterator[pa.RecordBatch]:
     """
     Turn chunks of rows into record batches; at least one comes, empty where there are no rows.
 
-    A column that holds only nulls in the first chunk becomes a string column. Order is kept, and one chunk is
-    in memory at a time.
+    Order is kept, and one chunk is in memory at a time. See :func:`infer_columns` for the types.
 
     :param names: Columns of every row.
     :param chunks: Rows, each a sequence of as many values.
     :raises QueryError: A later value does not fit the type that its column has in the first chunk.
     """
+    to_batch: Callable[[Sequence[Row], int], pa.RecordBatch] | None = None
+    read = 0
+    for chunk in chunks:
+        if to_batch is None:
+            to_batch = infer_columns(names, chunk)
+        yield to_batch(chunk, read)
+        read += len(chunk)
+    if to_batch is None:
+        yield infer_columns(names, [])([], 0)
+
+
+def infer_columns(
+    names: Sequence[str], rows: Sequence[Row]
+) -> Callable[[Sequence[Row], int], pa.RecordBatch]:
+    """
+    Return a function from rows, and the number of the first of them, to a record batch of an inferred schema.
+
+    A column of nulls becomes a string column; decimals get 38 digits and the scale of these rows; a date and
+    time with a zone is kept in UTC.
+
+    :param names: Columns of every row.
+    :param rows: The first rows, each a sequence of as many values; none makes string columns.
+    :raises QueryError: Arrow has no type for a column, or, from the function, a value does not fit its type.
+    :raises RowError: From the function: text that is not valid Unicode.
+    """
     import pyarrow as pa
 
-    schema: pa.Schema | None = None
-    for chunk in chunks:
-        columns = list(zip(*chunk, strict=True))
-        if schema is None:
-            schema = pa.schema(
-                [pa.field(name, _inferred(name, column)) for name, column in zip(names, columns, strict=True)]
-            )
-        yield pa.RecordBatch.from_arrays(
-            [_array(field, column) for field, column in zip(schema, columns, strict=True)], schema=schema
-        )
-    if schema is None:
-        empty = pa.schema([pa.field(name, pa.string()) for name in names])
-        yield pa.RecordBatch.from_pylist([], schema=empty)
+    columns = _columns(names, rows)
+    schema = pa.schema(
+        [pa.field(name, _inferred(name, column)) for name, column in zip(names, columns, strict=True)]
+    )
+    return partial(_rows_to_batch, schema)
+
+
+def _columns(names: Sequence[str], rows: Sequence[Row]) -> list[Sequence[object]]:
+    return list(zip(*rows, strict=True)) if rows else [() for _ in names]
+
+
+def _rows_to_batch(schema: pa.Schema, rows: Sequence[Row], first_row: int) -> pa.RecordBatch:
+    import pyarrow as pa
+
+    columns = _columns(schema.names, rows)
+    arrays = [_array(field, column, first_row) for field, column in zip(schema, columns, strict=True)]
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
 def _inferred(name: str, values: Sequence[object]) -> pa.DataType:
     import pyarrow as pa
 
+    if any(isinstance(value, UUID) for value in values):
+        return pa.uuid()
     try:
         kind = pa.infer_type(values)
-    except pa.ArrowException as error:
+    except (pa.ArrowException, OverflowError):
         raise QueryError(
-            f"Column {name} holds values that Arrow has no type for. Nothing was sent."
-        ) from error
-    return pa.string() if pa.types.is_null(kind) else kind
+            f"Column {name} holds values of kinds that do not fit one Arrow type. Cast it in the query. "
+            "Nothing was sent."
+        ) from None
+    if pa.types.is_null(kind):
+        return pa.string()
+    if pa.types.is_decimal128(kind):
+        return pa.decimal128(_DECIMAL_DIGITS, kind.scale)
+    if pa.types.is_timestamp(kind) and kind.tz is not None:
+        return pa.timestamp(kind.unit, "UTC")
+    return kind
 
 
-def _array(field: pa.Field, values: Sequence[object]) -> pa.Array:
+def _array(field: pa.Field, values: Sequence[object], first_row: int) -> pa.Array:
     import pyarrow as pa
 
     try:
+        if field.type == pa.uuid():
+            return pa.array([_uuid_bytes(value) for value in values], field.type)
         return pa.array(values, field.type)
-    except (pa.ArrowException, OverflowError, UnicodeEncodeError) as error:
+    except UnicodeEncodeError:
+        row = next(i for i, value in enumerate(values) if not _is_unicode(value))
+        raise RowError(
+            f"column {field.name} holds text that is not valid Unicode", row=first_row + row
+        ) from None
+    except (pa.ArrowException, OverflowError, TypeError, ValueError):
         raise QueryError(
             f"Column {field.name} is {field.type} in the first rows, and a later value is not. Cast it in "
             "the query. Nothing was sent."
-        ) from (error if isinstance(error, OverflowError) else None)
+        ) from None
+
+
+def _uuid_bytes(value: object) -> bytes | None:
+    if value is None:
+        return None
+    if not isinstance(value, UUID):
+        raise TypeError("not a UUID")
+    return value.bytes
+
+
+def _is_unicode(value: object) -> bool:
+    try:
+        str(value).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
