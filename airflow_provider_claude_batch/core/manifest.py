@@ -22,6 +22,9 @@ SCHEMA_VERSION = 1
 
 Record = TypeVar("Record")
 
+#: What stays in a manifest folder when its results are published, beside the JSON records.
+Retain = Literal["answers", "everything", "nothing"]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
@@ -55,6 +58,8 @@ class Plan:
     :param identity: Random 16 hexadecimal digits, in front of every ``custom_id`` of the submission.
     :param row_count: Rows of the source; each is ``samples_per_row`` requests.
     :param rejected_rows: Those of them that are not sent, each with its reason among the keys.
+    :param retain: What stays in the folder after a successful load.
+    :param retain_failed_days: Days that everything stays where there is none, from the snapshot on.
     :param try_number: Of the task instance that took the snapshot.
     :param max_tries: Of the same; a person's *clear* of a finished task raises it.
     """
@@ -67,6 +72,8 @@ class Plan:
     try_number: int
     max_tries: int
     rejected_rows: int = 0
+    retain: Retain = "answers"
+    retain_failed_days: int = 30
     schema_version: int = SCHEMA_VERSION
     deadline: dt.datetime | None = None
     max_cost_usd: str | None = None

@@ -7,7 +7,7 @@ after the other: what is the same in every request is encoded once, here, and ne
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import msgspec
@@ -59,6 +59,16 @@ def to_templates(value: ParamsValue) -> ParamsValue:
     if isinstance(value, list | tuple):
         return [to_templates(member) for member in value]
     return value
+
+
+def template_columns(value: ParamsValue) -> set[str]:
+    """Return the columns that the row templates in a part of a request name."""
+    if isinstance(value, RowTemplate):
+        return set(value.columns)
+    members = value.values() if isinstance(value, Mapping) else value
+    if isinstance(members, str) or not isinstance(members, Iterable):
+        return set()
+    return {column for member in members for column in template_columns(member)}
 
 
 def build_params(

@@ -4,18 +4,30 @@ from __future__ import annotations
 
 import secrets
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
 
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
 from airflow.sdk import BaseOperator
 
-from airflow_provider_claude_batch.errors import ClaudeBatchInputError, CreateRefusedError
+from airflow_provider_claude_batch.errors import (
+    ClaudeBatchInputError,
+    CreateRefusedError,
+    DestinationError,
+    QueryError,
+    StagingError,
+)
 from airflow_provider_claude_batch.hooks.claude_batch import ClaudeBatchHook
 from airflow_provider_claude_batch.links.batch import ClaudeBatchLink
+from airflow_provider_claude_batch.sources.parquet import open_parquet
 from airflow_provider_claude_batch.sources.sql import open_query
 from airflow_provider_claude_batch.submission.check_spec import check_spec
 from airflow_provider_claude_batch.submission.manifest_folder import ManifestFolder, require_plan
-from airflow_provider_claude_batch.submission.reference import SubmissionReference, read_reference
+from airflow_provider_claude_batch.submission.reference import (
+    SubmissionReference,
+    read_reference,
+    to_references,
+)
 from airflow_provider_claude_batch.submission.send import send_shards
 from airflow_provider_claude_batch.submission.snapshot import take_snapshot
 from airflow_provider_claude_batch.submission.spec import SubmissionSpec, make_spec
@@ -28,11 +40,13 @@ from airflow_provider_claude_batch.submission.staging import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
+    import pyarrow as pa
     from airflow.sdk import Context
 
     from airflow_provider_claude_batch.core.check_request import Problem
-    from airflow_provider_claude_batch.core.manifest import Plan, ShardRecord
+    from airflow_provider_claude_batch.core.manifest import Plan, Retain, ShardRecord
     from airflow_provider_claude_batch.core.rows_to_requests import OnInvalidRow, OnNull
 
     CheckParams = Callable[[Mapping[str, object]], list[Problem]]
@@ -65,6 +79,10 @@ class ClaudeBatchSubmitOperator(BaseOperator):
 
     :param sql: One query; its rows become requests. A name that ends in ``.sql`` is a file. (templated)
     :param sql_conn_id: Connection of any hook that derives from ``DbApiHook``. (templated)
+    :param source_path: Instead of ``sql``: a Parquet file, a folder of them or a glob, on any path or URI
+        that Airflow's object storage knows. (templated)
+    :param submission: Instead of a source and a request: the output of a task with ``plan_only``, whose
+        shards are sent as they are. (templated)
     :param key: Column or columns that identify a row; not null, and unique. (templated)
     :param prompt: The user's turn, with ``{column}`` placeholders; a name that ends in ``.md`` or ``.txt`` is
         a file. (templated)
@@ -89,6 +107,12 @@ class ClaudeBatchSubmitOperator(BaseOperator):
     :param on_invalid_row: What a row that cannot be sent means: ``fail`` the task before anything is sent, or
         ``reject`` the row, which then is in the Parquet with the outcome ``rejected`` and the reason. A null
         or doubled key always fails.
+    :param plan_only: Do everything but send: the output can be given to ``submission`` of another submit
+        task.
+    :param retain: What stays in the manifest folder after a successful load, beside records without any text:
+        ``answers`` with their keys, ``everything``, so the request texts too, or ``nothing``.
+    :param retain_failed_days: Days that everything stays where there was no successful load; the command
+        ``claude-batch gc`` removes it then.
     :param staging_path: Where manifest folders lie: a path or URI that every worker reaches. Default: the
         provider config ``[claude_batch] staging_path``, else a folder under ``AIRFLOW_HOME``. (templated)
     :param on_empty: What no rows mean: ``skip`` the task, or ``publish_empty``: go on without a batch, and
@@ -98,6 +122,8 @@ class ClaudeBatchSubmitOperator(BaseOperator):
     template_fields: Sequence[str] = (
         "sql",
         "sql_conn_id",
+        "source_path",
+        "submission",
         "key",
         "prompt",
         "messages",
@@ -123,9 +149,11 @@ class ClaudeBatchSubmitOperator(BaseOperator):
     def __init__(
         self,
         *,
-        sql: str,
-        sql_conn_id: str,
-        key: str | Sequence[str],
+        sql: str = "",
+        sql_conn_id: str = "",
+        source_path: str = "",
+        submission: object = None,
+        key: str | Sequence[str] = (),
         prompt: str | None = None,
         messages: Sequence[object] | None = None,
         build_request: Callable[[dict[str, object]], Mapping[str, object]] | None = None,
@@ -142,6 +170,9 @@ class ClaudeBatchSubmitOperator(BaseOperator):
         custom_id_from: str | None = None,
         on_null: OnNull = "error",
         on_invalid_row: OnInvalidRow = "fail",
+        plan_only: bool = False,
+        retain: Retain = "answers",
+        retain_failed_days: int = 30,
         staging_path: str | None = None,
         on_empty: Literal["skip", "publish_empty"] = "skip",
         **kwargs: Any,
@@ -149,6 +180,8 @@ class ClaudeBatchSubmitOperator(BaseOperator):
         super().__init__(**kwargs)
         self.sql = sql
         self.sql_conn_id = sql_conn_id
+        self.source_path = source_path
+        self.submission = submission
         self.key = key
         self.prompt = prompt
         self.messages = messages
@@ -166,6 +199,9 @@ class ClaudeBatchSubmitOperator(BaseOperator):
         self.custom_id_from = custom_id_from
         self.on_null = on_null
         self.on_invalid_row = on_invalid_row
+        self.plan_only = plan_only
+        self.retain = retain
+        self.retain_failed_days = retain_failed_days
         self.staging_path = staging_path
         self.on_empty = on_empty
         self.linked_batch_ids: list[str] = []
@@ -180,6 +216,8 @@ class ClaudeBatchSubmitOperator(BaseOperator):
             raise AirflowFailException(f"{type(error).__name__}: {error}") from error
 
     def _submit(self, context: Context) -> dict[str, object]:
+        if self.submission is not None:
+            return self._send_plan(context)
         spec = self._spec()
         hook = ClaudeBatchHook(self.claude_conn_id)
         client = hook.get_conn()
@@ -190,16 +228,40 @@ class ClaudeBatchSubmitOperator(BaseOperator):
         else:
             self._log_snapshot_found(folder, plan, spec)
         if not plan.row_count and self.on_empty == "skip":
-            raise AirflowSkipException("The query returned no rows.")
-        if plan.row_count:
-            self._check_destinations(context)
-        self._send(folder, hook, context)
+            raise AirflowSkipException("The source returned no rows.")
+        if self.plan_only:
+            self._log_plan(folder, plan)
+        else:
+            self._send(folder, hook, context)
         return self._finish(folder, context)
+
+    def _send_plan(self, context: Context) -> dict[str, object]:
+        """Send the shards that another task planned."""
+        references = to_references(self.submission)
+        if len(references) != 1 or self.plan_only:
+            raise ClaudeBatchInputError(
+                f"submission holds {len(references)} plans: give one, and not plan_only. Nothing was sent."
+            )
+        folder = ManifestFolder.at(references[0].manifest)
+        self._send(folder, ClaudeBatchHook(references[0].claude_conn_id), context)
+        return self._finish(folder, context)
+
+    def _log_plan(self, folder: ManifestFolder, plan: Plan) -> None:
+        _, first_round = require_plan(folder)
+        self.log.info(
+            "Planned and not sent: %d rows, %d rejected, in %d shards with %d requests and %.1f MB: %s",
+            plan.row_count,
+            plan.rejected_rows,
+            len(first_round.shards),
+            sum(shard.requests for shard in first_round.shards),
+            sum(shard.body_bytes for shard in first_round.shards) / 1e6,
+            folder.uri,
+        )
 
     def _spec(self) -> SubmissionSpec:
         return make_spec(
             claude_conn_id=self.claude_conn_id,
-            source=[self.sql_conn_id, self.sql, self.parameters],
+            source=[self.sql_conn_id, self.sql, self.parameters, self.source_path],
             key=self.key,
             passthrough=self.passthrough,
             model=self.model,
@@ -215,6 +277,8 @@ class ClaudeBatchSubmitOperator(BaseOperator):
             custom_id_from=self.custom_id_from,
             on_null=self.on_null,
             on_invalid_row=self.on_invalid_row,
+            retain=self.retain,
+            retain_failed_days=self.retain_failed_days,
         )
 
     def _folder(self, context: Context, spec: SubmissionSpec) -> ManifestFolder:
@@ -237,7 +301,7 @@ class ClaudeBatchSubmitOperator(BaseOperator):
         self, folder: ManifestFolder, spec: SubmissionSpec, check: CheckParams, context: Context
     ) -> Plan:
         ti = context["ti"]
-        with open_query(self.sql, sql_conn_id=self.sql_conn_id, parameters=self.parameters) as reader:
+        with self._open_rows(spec) as reader:
             plan = take_snapshot(
                 folder,
                 reader,
@@ -257,6 +321,13 @@ class ClaudeBatchSubmitOperator(BaseOperator):
             )
         self.log.info("Snapshot of %d rows: %s", plan.row_count, folder.uri)
         return plan
+
+    def _open_rows(self, spec: SubmissionSpec) -> AbstractContextManager[pa.RecordBatchReader]:
+        if self.source_path and not self.sql:
+            return open_parquet(self.source_path, columns=spec.used_columns())
+        if self.sql and self.sql_conn_id and not self.source_path:
+            return open_query(self.sql, sql_conn_id=self.sql_conn_id, parameters=self.parameters)
+        raise ClaudeBatchInputError("Give either sql and sql_conn_id, or source_path. Nothing was sent.")
 
     def _log_shard(self, shard: ShardRecord) -> None:
         self.log.info(
@@ -282,6 +353,8 @@ class ClaudeBatchSubmitOperator(BaseOperator):
 
     def _send(self, folder: ManifestFolder, hook: ClaudeBatchHook, context: Context) -> None:
         plan, first_round = require_plan(folder)
+        if plan.row_count:
+            self._check_destinations(context)
         sent_shards = send_shards(
             folder,
             first_round,
@@ -310,5 +383,7 @@ class ClaudeBatchSubmitOperator(BaseOperator):
 
 
 def _a_retry_can_help(error: ClaudeBatchInputError) -> bool:
-    """A body that broke off and a rate limit pass; everything else needs a person first."""
-    return isinstance(error, CreateRefusedError) and error.status_code in (0, 429)
+    """Databases and stores come back, a broken body and a rate limit pass; the rest needs a person first."""
+    if isinstance(error, CreateRefusedError):
+        return error.status_code in (0, HTTPStatus.TOO_MANY_REQUESTS)
+    return isinstance(error, QueryError | DestinationError | StagingError)

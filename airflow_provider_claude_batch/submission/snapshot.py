@@ -104,6 +104,8 @@ def take_snapshot(
         settings_digest=settings.digest(),
         try_number=try_number,
         max_tries=max_tries,
+        retain=spec.retain,
+        retain_failed_days=spec.retain_failed_days,
     )
     folder.write_plan(plan)
     return plan

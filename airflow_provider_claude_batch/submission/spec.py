@@ -15,12 +15,17 @@ import msgspec
 
 from airflow_provider_claude_batch.core.manifest import Settings
 from airflow_provider_claude_batch.core.output_schema import JsonObject, to_json_schema, to_output_format
-from airflow_provider_claude_batch.core.request_template import ParamsValue, build_params
+from airflow_provider_claude_batch.core.request_template import (
+    ParamsValue,
+    build_params,
+    template_columns,
+)
 from airflow_provider_claude_batch.errors import ClaudeBatchInputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from airflow_provider_claude_batch.core.manifest import Retain
     from airflow_provider_claude_batch.core.rows_to_requests import OnInvalidRow, OnNull
 
 
@@ -47,6 +52,16 @@ class SubmissionSpec:
     custom_id_from: str | None
     on_null: OnNull
     on_invalid_row: OnInvalidRow
+    retain: Retain
+    retain_failed_days: int
+
+    def used_columns(self) -> list[str] | None:
+        """Return the columns of the source that are needed, or ``None`` for all of them."""
+        if self.build_request is not None:
+            return None
+        further = template_columns(self.params) | ({self.custom_id_from} if self.custom_id_from else set())
+        kept = dict.fromkeys([*self.key, *self.passthrough])
+        return [*kept, *sorted(further - set(kept))]
 
     def settings(self) -> Settings:
         """Return what goes on record; two specs with equal settings ask the same of the same source."""
@@ -83,6 +98,8 @@ def make_spec(
     custom_id_from: str | None = None,
     on_null: OnNull = "error",
     on_invalid_row: OnInvalidRow = "fail",
+    retain: Retain = "answers",
+    retain_failed_days: int = 30,
 ) -> SubmissionSpec:
     """
     Check the author's arguments and put the request together.
@@ -121,6 +138,8 @@ def make_spec(
         custom_id_from=custom_id_from,
         on_null=on_null,
         on_invalid_row=on_invalid_row,
+        retain=retain,
+        retain_failed_days=retain_failed_days,
     )
 
 

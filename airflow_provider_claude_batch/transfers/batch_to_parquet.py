@@ -18,6 +18,7 @@ from airflow_provider_claude_batch.submission.manifest_folder import ManifestFol
 from airflow_provider_claude_batch.submission.publish import Destination, publish
 from airflow_provider_claude_batch.submission.receipt import make_receipt, write_receipt
 from airflow_provider_claude_batch.submission.reference import SubmissionReference, to_references
+from airflow_provider_claude_batch.submission.retention import apply_retention
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -142,6 +143,7 @@ class ClaudeBatchToParquetOperator(BaseOperator):
             now=datetime.now(UTC),
         )
         write_receipt(folder, receipt)
+        apply_retention(folder, plan.retain)
         self._log_receipt(receipt)
         return {
             "files": receipt.files,
