@@ -6,7 +6,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from demo import report
 from demo.airflow_standalone import AirflowStandalone
 from demo.emulator_session import EmulatorSession
 from demo.run import failure_logs
@@ -38,7 +37,7 @@ def test_a_plan_from_parquet_is_sent_by_another_task(
         "plan_then_send", run_id, "plan", 1
     )
     assert len(batch_emulator.client.batches) == before + 1
-    published = report.read_labels(tmp_path / "out")
+    published = pq.read_table(tmp_path / "out" / "data.parquet")
     assert published.schema.field("shop").type == pa.int16()
     rows = sorted(
         (row["shop"], row["item"], row["claude_sample"], row["claude_outcome"])
