@@ -1,30 +1,16 @@
 """A submission without Airflow's processes: real tables, the real SDK, the emulator over a socket."""
 
-import dataclasses
-import datetime as dt
 import json
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
-from airflow_provider_claude_batch.core.requests_to_shards import ShardCutter
 from airflow_provider_claude_batch.emulator import Emulator
 from airflow_provider_claude_batch.hooks.claude_batch import ClaudeBatchHook
-from airflow_provider_claude_batch.sources.sql import open_query
-from airflow_provider_claude_batch.submission.check_spec import check_spec
-from airflow_provider_claude_batch.submission.land import land_rejected, land_shard
-from airflow_provider_claude_batch.submission.manifest_folder import ManifestFolder, require_plan
-from airflow_provider_claude_batch.submission.publish import Destination, publish
-from airflow_provider_claude_batch.submission.send import send_shards
-from airflow_provider_claude_batch.submission.snapshot import take_snapshot
-from airflow_provider_claude_batch.submission.spec import make_spec
-
-NOW = dt.datetime(2026, 11, 22, tzinfo=dt.UTC)
-LABEL = {"type": "object", "properties": {"topic": {"enum": ["fruit", "metal"]}}}
+from airflow_provider_claude_batch.submission.manifest_folder import ManifestFolder
+from tests.provider.submitting import Submission
 
 
 @pytest.fixture
@@ -47,70 +33,6 @@ def table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     connection.close()
     monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", json.dumps({"conn_type": "sqlite", "host": str(path)}))
     return path
-
-
-@dataclasses.dataclass
-class Submission:
-    """One submission in a folder of its own, taken step by step."""
-
-    folder: ManifestFolder
-    destination: Path
-    hook: ClaudeBatchHook
-
-    def snapshot(
-        self, sql="select * from items order by id", *, parameters=None, max_requests=100_000, **arguments
-    ):
-        given = {
-            "key": "id",
-            "model": "claude-haiku-5-5",
-            "max_tokens": 100,
-            "prompt": "What is this: {body}",
-            "output_schema": LABEL,
-            **arguments,
-        }
-        spec = make_spec(claude_conn_id="anthropic_default", source=[sql, parameters], **given)
-        check = check_spec(spec, self.hook.client)
-        with open_query(sql, sql_conn_id="warehouse", parameters=parameters, chunk_rows=2) as reader:
-            return take_snapshot(
-                self.folder,
-                reader,
-                spec,
-                identity="0123456789abcdef",
-                try_number=1,
-                max_tries=1,
-                now=NOW,
-                on_shard=lambda shard: None,
-                check=check,
-                cutter=ShardCutter(max_requests=max_requests),
-            )
-
-    def send(self):
-        plan, record = require_plan(self.folder)
-        return list(
-            send_shards(
-                self.folder, record, self.hook, betas=plan.settings.betas, try_number=1, clock=lambda: NOW
-            )
-        )
-
-    def land(self):
-        plan, record = require_plan(self.folder)
-        schema = plan.settings.output_schema
-        for shard, batch in self.folder.batches(record):
-            if batch is None:
-                land_rejected(self.folder, 0, shard, json_schema=schema)
-            else:
-                land_shard(self.folder, 0, shard, batch, self.hook, json_schema=schema)
-
-    def publish(self) -> pa.Table:
-        plan, record = require_plan(self.folder)
-        publish(
-            self.folder,
-            record,
-            Destination.at(str(self.destination)),
-            row_count=plan.row_count * plan.settings.samples_per_row,
-            json_schema=plan.settings.output_schema,
-        )
-        return pq.read_table(self.destination / "data.parquet")
 
 
 @pytest.fixture
