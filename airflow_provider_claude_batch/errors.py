@@ -10,9 +10,11 @@ All errors of this package, in two branches: before and after the paid call.
     - DestinationError
     - StagingError
     - QueryError
+      · SourceColumnsError
     - CreateRefusedError
   + ClaudeBatchRunError (a RuntimeError): something was, or may have been, sent
     - SubmissionUncertainError
+    - PartlySentError
     - ManifestUnreadableError
     - SnapshotChangedError
     - BatchNotEndedError
@@ -74,6 +76,12 @@ class QueryError(ClaudeBatchInputError):
     """The source could not be read, or its columns do not fit the task."""
 
 
+class SourceColumnsError(QueryError):
+    """
+    The source was read, and its columns or their values do not fit the task: reading again changes nothing.
+    """
+
+
 class CreateRefusedError(ClaudeBatchInputError):
     """
     The API refused to create a batch, with a definite answer.
@@ -98,6 +106,10 @@ class ClaudeBatchRunError(ClaudeBatchError, RuntimeError):
 
 class SubmissionUncertainError(ClaudeBatchRunError):
     """The whole body of a create went out and no answer came back: the batch may exist."""
+
+
+class PartlySentError(ClaudeBatchRunError):
+    """The API refused a shard after it had accepted others of the same submission."""
 
 
 class ManifestUnreadableError(ClaudeBatchRunError):

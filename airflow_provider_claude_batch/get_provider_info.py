@@ -52,6 +52,13 @@ _OPTIONS: dict[str, dict[str, Any]] = {
         "example": "s3://aws_default@my-bucket/claude_batch",
         "default": "",
     },
+    "staging_is_shared": {
+        "description": "All hosts that run tasks mount staging_path, though it is a path and not a URI.",
+        "version_added": "0.1.0",
+        "type": "boolean",
+        "example": None,
+        "default": "False",
+    },
     "batch_url": {
         "description": "Address that the extra link of a task opens; {batch_id} stands for the batch's id.",
         "version_added": "0.1.0",

@@ -122,7 +122,7 @@ def _check_names(params: Mapping[str, object], circumstances: Circumstances) -> 
             if circumstances.api_version >= _FIRST_VERSION_WITHOUT_SAMPLING:
                 yield Problem(f"$.{name}", f"is not a parameter of API version {circumstances.api_version}")
         elif name not in circumstances.known_params and name not in _NOT_IN_BATCHES:
-            yield Problem(f"$.{name}", "is not a parameter of the Messages API")
+            yield Problem(f"$.{name[:64]}", "is not a parameter of the Messages API")
     if not params.get("model"):
         yield Problem("$.model", "is missing")
     if not params.get("messages"):
@@ -134,7 +134,8 @@ def _check_max_tokens(params: Mapping[str, object], circumstances: Circumstances
     if max_tokens is None:
         yield Problem("$.max_tokens", "is missing")
     elif not isinstance(max_tokens, int) or max_tokens < 1:
-        yield Problem("$.max_tokens", f"is {max_tokens!r}; batches take a whole number from 1")
+        said = max_tokens if isinstance(max_tokens, int) else f"a {type(max_tokens).__name__}"
+        yield Problem("$.max_tokens", f"is {said}; batches take a whole number from 1")
     elif (facts := circumstances.models.get(str(params.get("model")))) and facts.max_tokens is not None:
         limit = facts.max_tokens
         if _LONG_OUTPUT_BETA in circumstances.betas:
@@ -181,7 +182,7 @@ def _check_model(params: Mapping[str, object], facts: ModelFacts | None) -> Iter
         yield Problem("$.output_config.format", f"is not supported by {facts.model}")
     kind = _type_of(params.get("thinking"))
     if kind and facts.thinking_types and kind not in facts.thinking_types:
-        yield Problem("$.thinking.type", f"{kind!r} is not supported by {facts.model}")
+        yield Problem("$.thinking.type", f"is not supported by {facts.model}")
     if _type_of(params.get("tool_choice")) in ("any", "tool") and _refuses_forced_tool(facts):
         yield Problem("$.tool_choice", f"a forced tool is not supported by {facts.model}: use output_schema")
     messages = params.get("messages")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from airflow_provider_claude_batch.errors import QueryError
+from airflow_provider_claude_batch.errors import SourceColumnsError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,25 +23,25 @@ def check_source_columns(
     :param key: Columns that identify a row; at least one.
     :param passthrough: Further columns for the Parquet.
     :param answer: Columns of the output schema, which stand beside them.
-    :raises QueryError: Says which column is missing, doubled or named like one of ours.
+    :raises SourceColumnsError: Says which column is missing, doubled or named like one of ours.
     """
     kept = [*key, *passthrough]
     missing = [name for name in kept if name not in columns]
     if missing:
-        raise QueryError(
+        raise SourceColumnsError(
             f"The source does not return {', '.join(missing)}, only {', '.join(columns)}. Nothing was sent."
         )
     if doubled := sorted({name for name in columns if list(columns).count(name) > 1}):
-        raise QueryError(f"The source returns {', '.join(doubled)} more than once. Nothing was sent.")
+        raise SourceColumnsError(f"The source returns {', '.join(doubled)} more than once. Nothing was sent.")
     if twice := sorted({name for name in kept if kept.count(name) > 1}):
-        raise QueryError(f"{', '.join(twice)}: named twice in key and passthrough. Nothing was sent.")
+        raise SourceColumnsError(f"{', '.join(twice)}: named twice in key and passthrough. Nothing was sent.")
     if both := [name for name in kept if name in answer]:
-        raise QueryError(
+        raise SourceColumnsError(
             f"{', '.join(both)}: in the output schema and in key or passthrough. Rename one. Nothing was "
             "sent."
         )
     if ours := [name for name in kept if name.startswith(OUR_PREFIX)]:
-        raise QueryError(
+        raise SourceColumnsError(
             f"{', '.join(ours)}: column names that begin with {OUR_PREFIX} are taken. Rename them in the "
             "query. Nothing was sent."
         )

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from airflow_provider_claude_batch.errors import QueryError
+from airflow_provider_claude_batch.errors import SourceColumnsError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,12 +61,12 @@ def readable_parts(
     :param rows: Rows of the source.
     :param column: Column that it is taken from, or ``None`` for no such part.
     :param key: Columns that identify a row, for the message.
-    :raises QueryError: Some values do not fit in a ``custom_id``; names the first keys.
+    :raises SourceColumnsError: Some values do not fit in a ``custom_id``; names the first keys.
     """
     if column is None:
         return None
     room = _LONGEST - len(identity) - _LONGEST_ORDINAL - 2
-    values = [str(value) for value in rows.column(column).to_pylist()]
+    values = ["" if value is None else str(value) for value in rows.column(column).to_pylist()]
     wrong = [
         row for row, value in enumerate(values) if len(value) > room or _READABLE.fullmatch(value) is None
     ]
@@ -75,7 +75,7 @@ def readable_parts(
             ", ".join(f"{name}={rows.column(name)[row].as_py()}" for name in key)
             for row in wrong[:_NAMED_KEYS]
         )
-        raise QueryError(
+        raise SourceColumnsError(
             f"custom_id_from={column!r}: {len(wrong)} of these {len(values)} rows have a value that does "
             f"not fit, the first {named}. It may have up to {room} characters of a-z, A-Z, 0-9, _ and -. "
             "Nothing was sent."

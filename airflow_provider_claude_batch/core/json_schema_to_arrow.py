@@ -8,6 +8,7 @@ numbers, booleans and their nullable forms. Anything else is kept as JSON text i
 from __future__ import annotations
 
 import datetime as dt
+import math
 from dataclasses import dataclass
 from operator import getitem
 from types import GenericAlias
@@ -17,7 +18,7 @@ import msgspec
 import pyarrow as pa
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from airflow_provider_claude_batch.core.output_schema import JsonObject
 
@@ -111,16 +112,26 @@ def _range(kind: str, node: JsonObject) -> list[msgspec.Meta]:
         return []
     bounds: list[msgspec.Meta] = []
     low, above = node.get("minimum"), node.get("exclusiveMinimum")
-    if isinstance(above, int | float):
-        bounds.append(msgspec.Meta(gt=above))
-    elif isinstance(low, int | float) or kind == "integer":
-        bounds.append(msgspec.Meta(ge=low if isinstance(low, int | float) else -(2**63)))
     high, below = node.get("maximum"), node.get("exclusiveMaximum")
-    if isinstance(below, int | float):
+    if kind == "integer":
+        lowest = max(_whole(low, math.ceil, -(2**63)), _whole(above, math.floor, -(2**63) - 1) + 1)
+        highest = min(_whole(high, math.floor, 2**63 - 1), _whole(below, math.ceil, 2**63) - 1)
+        return [msgspec.Meta(ge=lowest), msgspec.Meta(le=highest)]
+    # msgspec takes one lower and one upper bound: the exclusive one is at least as strict where both are the
+    # same.
+    if isinstance(above, int | float) and not (isinstance(low, int | float) and low > above):
+        bounds.append(msgspec.Meta(gt=above))
+    elif isinstance(low, int | float):
+        bounds.append(msgspec.Meta(ge=low))
+    if isinstance(below, int | float) and not (isinstance(high, int | float) and high < below):
         bounds.append(msgspec.Meta(lt=below))
-    elif isinstance(high, int | float) or kind == "integer":
-        bounds.append(msgspec.Meta(le=high if isinstance(high, int | float) else 2**63 - 1))
+    elif isinstance(high, int | float):
+        bounds.append(msgspec.Meta(le=high))
     return bounds
+
+
+def _whole(bound: object, rounded: Callable[[float], int], otherwise: int) -> int:
+    return rounded(bound) if isinstance(bound, int | float) else otherwise
 
 
 def _text_bounds(kind: str, node: JsonObject) -> list[msgspec.Meta]:
@@ -139,9 +150,11 @@ def _text_bounds(kind: str, node: JsonObject) -> list[msgspec.Meta]:
 def _enum(values: list[object]) -> AnswerType:
     nullable = None in values
     present = [value for value in values if value is not None]
+    if not present:
+        return AnswerType(None, pa.string())
     if all(isinstance(value, str) for value in present):
         arrow = pa.dictionary(pa.int32(), pa.string())
-    elif all(isinstance(value, int) and not isinstance(value, bool) for value in present):
+    elif all(type(value) is int and abs(value) < 2**63 for value in present):
         arrow = pa.int64()
     else:
         return _json_text()
@@ -168,8 +181,11 @@ def _nullable(node: JsonObject) -> JsonObject | None:
         return {**node, "type": others[0]} if len(others) == 1 else None
     for keyword in ("anyOf", "oneOf"):
         choices = node.get(keyword)
-        if isinstance(choices, list) and {"type": "null"} in choices:
-            others = [choice for choice in choices if choice != {"type": "null"}]
+        if not isinstance(choices, list):
+            continue
+        nulls = [choice for choice in choices if _is_object(choice) and choice.get("type") == "null"]
+        if nulls:
+            others = [choice for choice in choices if choice not in nulls]
             return others[0] if len(others) == 1 and _is_object(others[0]) else None
     return None
 

@@ -58,6 +58,7 @@ class Plan:
     :param identity: Random 16 hexadecimal digits, in front of every ``custom_id`` of the submission.
     :param row_count: Rows of the source; each is ``samples_per_row`` requests.
     :param rejected_rows: Those of them that are not sent, each with its reason among the keys.
+    :param staging_root: URI that the folder is under, where copies of receipts go.
     :param retain: What stays in the folder after a successful load.
     :param retain_failed_days: Days that everything stays where there is none, from the snapshot on.
     :param try_number: Of the task instance that took the snapshot.
@@ -72,6 +73,7 @@ class Plan:
     try_number: int
     max_tries: int
     rejected_rows: int = 0
+    staging_root: str = ""
     retain: Retain = "answers"
     retain_failed_days: int = 30
     schema_version: int = SCHEMA_VERSION
@@ -98,9 +100,15 @@ class ShardRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Round:
-    """``rNN/round.json``: the shards of one round are whole, and these are they."""
+    """
+    ``rNN/round-IDENTITY.json``: the shards of one round are whole, and these are they.
+
+    :param identity: Of the snapshot; in the names of its files too, so that two tries which take a snapshot
+        at the same time never write the same file.
+    """
 
     index: int
+    identity: str
     shards: list[ShardRecord]
     schema_version: int = SCHEMA_VERSION
 

@@ -76,7 +76,7 @@ def to_output_format(json_schema: Mapping[str, object]) -> JsonObject:
 
     try:
         return {"type": "json_schema", "schema": transform_schema(dict(json_schema))}
-    except ValueError as error:
+    except (AssertionError, TypeError, ValueError) as error:
         raise OutputSchemaError(f"output_schema: {error} Nothing was sent.") from error
 
 
@@ -126,6 +126,11 @@ def _closed(node: object, *, definitions: JsonObject, path: str, within: tuple[s
         )
         return {**target, **beside}
     closed = {name: value for name, value in node.items() if name not in ("$defs", "definitions", "$schema")}
+    kinds = closed.get("type")
+    if isinstance(kinds, list):
+        # The SDK takes one type only.
+        rest = {name: value for name, value in closed.items() if name != "type"}
+        closed = {"anyOf": [{"type": "null"} if kind == "null" else {**rest, "type": kind} for kind in kinds]}
     _close_members(closed, definitions=definitions, path=path, within=within)
     return closed
 

@@ -56,6 +56,9 @@ OUR_FIELDS: tuple[tuple[str, pa.DataType], ...] = (
     ("claude_request_digest", pa.string()),
     ("claude_reused_from", pa.string()),
 )
+#: Bytes of lines after which a record batch is full, however few its rows.
+_BYTES_PER_BATCH = 16_000_000
+
 _KEYS_OF_OURS = ("claude_custom_id", "claude_sample", "claude_request_digest", "claude_rejected")
 
 
@@ -116,6 +119,7 @@ def results_to_arrow(
     join = _Join(keys, batch_id=batch_id, json_schema=json_schema)
     positions: list[int] = []
     pending: list[ResultLine] = []
+    pending_bytes = 0
     for line in lines:
         decoded = _decode(line, counts)
         position = join.claim(decoded.custom_id, counts)
@@ -123,9 +127,10 @@ def results_to_arrow(
             continue
         positions.append(position)
         pending.append(decoded)
-        if len(pending) >= rows_per_batch:
+        pending_bytes += len(line)
+        if len(pending) >= rows_per_batch or pending_bytes >= _BYTES_PER_BATCH:
             yield join.record_batch(positions, pending)
-            positions, pending = [], []
+            positions, pending, pending_bytes = [], [], 0
     if pending:
         yield join.record_batch(positions, pending)
     counts.missing = len(join.unseen())
@@ -250,7 +255,8 @@ def _answer_columns(json_schema: Mapping[str, object] | None) -> dict[str, Answe
 
 def _to_plain(value: object, column: AnswerType) -> object:
     if column.is_json:
-        return bytes(value).decode() if isinstance(value, msgspec.Raw) else value
+        text = bytes(value).decode() if isinstance(value, msgspec.Raw) else None
+        return None if text == "null" else text
     return _struct_to_dict(value)
 
 

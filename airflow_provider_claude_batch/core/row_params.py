@@ -142,13 +142,19 @@ def built_params(
     built: list[bytes] = []
     for row, values in enumerate(rows.to_pylist()):
         try:
-            params = build_request(values)
+            params = _mapping(build_request(values))
             built.append(msgspec.json.encode(params))
         except Exception as error:
             raise BuildRequestError(f"build_request raised {_where(error)}", row=row) from None
         if check is not None and (problems := check(params)):
             faults.add(row, "; ".join(map(str, problems)))
     return built
+
+
+def _mapping(params: object) -> Mapping[str, object]:
+    if not isinstance(params, dict):
+        raise TypeError("params are a dict")
+    return params
 
 
 def _where(error: Exception) -> str:

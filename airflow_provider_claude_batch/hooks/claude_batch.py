@@ -32,6 +32,14 @@ if TYPE_CHECKING:
 
 _BATCHES = "/v1/messages/batches"
 
+#: Statuses whose messages speak of the account; those of others may quote a request.
+_OF_THE_ACCOUNT = (
+    HTTPStatus.UNAUTHORIZED,
+    HTTPStatus.PAYMENT_REQUIRED,
+    HTTPStatus.FORBIDDEN,
+    HTTPStatus.TOO_MANY_REQUESTS,
+)
+
 #: Statuses below 500 that do not say whether the batch was accepted.
 _ANSWERS_NOTHING = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.CONFLICT)
 
@@ -128,7 +136,7 @@ class ClaudeBatchHook(BaseHook):
         if betas:
             headers["anthropic-beta"] = ",".join(betas)
         try:
-            return self.client.post(
+            batch = self.client.post(
                 _BATCHES, cast_to=MessageBatch, content=body, options={"headers": headers, "max_retries": 0}
             )
         except anthropic.APIConnectionError as error:
@@ -140,6 +148,10 @@ class ClaudeBatchHook(BaseHook):
             raise _refused_or_uncertain(error, body) from None
         except anthropic.APIError as error:
             raise _lost(error, body) from None
+        if not isinstance(batch, MessageBatch):
+            # A proxy that answers 200 with a page of its own.
+            raise _uncertain("an answer that is no batch")
+        return batch
 
     def retrieve_batch(self, batch_id: str) -> MessageBatch:
         """Return a batch as it is. Free, and retried by the SDK."""
@@ -187,7 +199,7 @@ def _safe_words(error: APIStatusError) -> str:
     """
     Return the API's message where it speaks of the account, and nothing where it may speak of a request.
     """
-    if error.status_code == HTTPStatus.BAD_REQUEST or not isinstance(error.body, dict):
+    if error.status_code not in _OF_THE_ACCOUNT or not isinstance(error.body, dict):
         return ""
     inner = error.body.get("error")
     message = inner.get("message") if isinstance(inner, dict) else None
@@ -204,6 +216,11 @@ def _lost(error: APIError, body: BatchBody) -> Exception:
             error_type=None,
             request_id=None,
         )
+    return _uncertain(kind)
+
+
+def _uncertain(what: str) -> SubmissionUncertainError:
     return SubmissionUncertainError(
-        f"The whole body went out and the answer is not known ({kind}): the API may have accepted the batch."
+        f"The whole body went out and the answer is not known ({what}): the API may have accepted the "
+        "batch. It is not sent again."
     )

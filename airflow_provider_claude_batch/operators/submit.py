@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
 
-from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
+from airflow.providers.common.compat.sdk import (
+    AirflowException,
+    AirflowFailException,
+    AirflowSkipException,
+)
 from airflow.sdk import BaseOperator
+from jinja2 import UndefinedError
 
 from airflow_provider_claude_batch.errors import (
     ClaudeBatchInputError,
     CreateRefusedError,
     DestinationError,
     QueryError,
+    SourceColumnsError,
     StagingError,
 )
 from airflow_provider_claude_batch.hooks.claude_batch import ClaudeBatchHook
@@ -50,6 +57,10 @@ if TYPE_CHECKING:
     from airflow_provider_claude_batch.core.rows_to_requests import OnInvalidRow, OnNull
 
     CheckParams = Callable[[Mapping[str, object]], list[Problem]]
+
+
+#: A path and nothing else, so that a prompt which only ends like one stays a prompt.
+_FILE_NAME = re.compile(r"[\w./-]+\.(sql|md|txt)")
 
 
 @runtime_checkable
@@ -90,6 +101,7 @@ class ClaudeBatchSubmitOperator(BaseOperator):
         string in them takes ``{column}``; where a block's source is of type ``base64``, its ``data`` takes a
         binary column. (templated)
     :param build_request: Instead of ``prompt``: a function that takes a row as a dict and returns ``params``.
+        Its requests are checked one by one; only the model that is given in ``model`` is asked about.
     :param model: Model id. (templated)
     :param max_tokens: Tokens that one answer may have.
     :param claude_conn_id: Connection of type ``anthropic``. (templated)
@@ -135,7 +147,6 @@ class ClaudeBatchSubmitOperator(BaseOperator):
         "passthrough",
         "staging_path",
     )
-    template_ext: Sequence[str] = (".sql", ".md", ".txt")
     template_fields_renderers: ClassVar[dict[str, str]] = {
         "sql": "sql",
         "prompt": "md",
@@ -205,6 +216,19 @@ class ClaudeBatchSubmitOperator(BaseOperator):
         self.staging_path = staging_path
         self.on_empty = on_empty
         self.linked_batch_ids: list[str] = []
+
+    def resolve_template_files(self) -> None:
+        """
+        Read ``sql``, ``prompt`` and ``system`` from files where they are file names.
+
+        Airflow's own way, ``template_ext``, would take every text that ends like a file name for one, also a
+        bound parameter or a stop sequence.
+        """
+        environment = self.get_template_env()
+        for name in ("sql", "prompt", "system"):
+            value = getattr(self, name)
+            if environment.loader and isinstance(value, str) and _FILE_NAME.fullmatch(value):
+                setattr(self, name, environment.loader.get_source(environment, value)[0])
 
     def execute(self, context: Context) -> dict[str, object]:
         """Take the snapshot, send its shards, return what the sensor and the transfer need."""
@@ -290,12 +314,20 @@ class ClaudeBatchSubmitOperator(BaseOperator):
             map_index=-1 if ti.map_index is None else ti.map_index,
         )
         folder = submission_folder(staging_root(self.staging_path), instance)
-        return open_generation(folder, settings_digest=spec.settings().digest())
+        return open_generation(
+            folder,
+            settings_digest=spec.settings().digest(),
+            try_number=ti.try_number,
+            max_tries=ti.max_tries,
+        )
 
     def _check_destinations(self, context: Context) -> None:
         for task in self.get_flat_relatives(upstream=False):
-            if isinstance(task, ChecksDestination):
-                task.check_destination(context)
+            if isinstance(task, ChecksDestination) and _takes_output_of(task, self.task_id):
+                try:
+                    task.check_destination(context)
+                except (UndefinedError, AirflowException) as error:
+                    self.log.info("The destination of %s cannot be known yet: %s", task, type(error).__name__)
 
     def _take_snapshot(
         self, folder: ManifestFolder, spec: SubmissionSpec, check: CheckParams, context: Context
@@ -307,6 +339,7 @@ class ClaudeBatchSubmitOperator(BaseOperator):
                 reader,
                 spec,
                 identity=secrets.token_hex(8),
+                staging_root=staging_root(self.staging_path),
                 try_number=ti.try_number,
                 max_tries=ti.max_tries,
                 now=datetime.now(UTC),
@@ -382,8 +415,15 @@ class ClaudeBatchSubmitOperator(BaseOperator):
         return reference.to_xcom()
 
 
+def _takes_output_of(task: object, task_id: str) -> bool:
+    """Return whether the ``submission`` of a task is the output of the task ``task_id``."""
+    operator = getattr(getattr(task, "submission", None), "operator", None)
+    return getattr(operator, "task_id", None) == task_id
+
+
 def _a_retry_can_help(error: ClaudeBatchInputError) -> bool:
     """Databases and stores come back, a broken body and a rate limit pass; the rest needs a person first."""
     if isinstance(error, CreateRefusedError):
         return error.status_code in (0, HTTPStatus.TOO_MANY_REQUESTS)
-    return isinstance(error, QueryError | DestinationError | StagingError)
+    is_of_database = isinstance(error, QueryError) and not isinstance(error, SourceColumnsError)
+    return is_of_database or isinstance(error, DestinationError | StagingError)

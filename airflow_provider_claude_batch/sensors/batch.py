@@ -97,12 +97,27 @@ class ClaudeBatchSensor(BaseSensorOperator):
     def poke(self, context: Context) -> bool:
         """Return whether all batches have ended."""
         conn_id, batch_ids = self._awaited()
-        hook = ClaudeBatchHook(conn_id)
-        seen = {batch_id: hook.retrieve_batch(batch_id).processing_status for batch_id in batch_ids}
+        seen = self._look(ClaudeBatchHook(conn_id), batch_ids)
         # Airflow's own timeout ends a poking sensor.
         decision = decide(batch_ids, seen=seen, now=0, timeout_at=1)
         self.log.debug("%d of %d batches have not ended", len(decision.waiting), len(batch_ids))
         return decision.action == "ended"
+
+    def _look(self, hook: ClaudeBatchHook, batch_ids: Sequence[str]) -> dict[str, str]:
+        from anthropic import APIError
+
+        seen: dict[str, str] = {}
+        for batch_id in batch_ids:
+            try:
+                seen[batch_id] = hook.retrieve_batch(batch_id).processing_status
+            except APIError as error:
+                self.log.warning(
+                    "The API cannot be asked about %s (%s). The batch goes on; the next look comes as "
+                    "planned.",
+                    batch_id,
+                    type(error).__name__,
+                )
+        return seen
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> None:
         """
@@ -123,6 +138,10 @@ class ClaudeBatchSensor(BaseSensorOperator):
 
     def _awaited(self) -> tuple[str, list[str]]:
         """Return connection and batches."""
+        if isinstance(self.batch_ids, str):
+            raise ClaudeBatchInputError(
+                "batch_ids is a text: give a list, such as submit.output['batch_ids']."
+            )
         if self.batch_ids is not None:
             return self.claude_conn_id or ClaudeBatchHook.default_conn_name, list(self.batch_ids)
         references: list[SubmissionReference] = to_references(self.submission)
@@ -133,4 +152,8 @@ class ClaudeBatchSensor(BaseSensorOperator):
                 "by itself."
             )
         batch_ids = [batch_id for reference in references for batch_id in reference.batch_ids]
+        if not batch_ids and any(reference.request_count for reference in references):
+            raise ClaudeBatchInputError(
+                "The submission is a plan that was not sent: wait for the task that sends it."
+            )
         return next(iter(conn_ids), ClaudeBatchHook.default_conn_name), batch_ids

@@ -18,13 +18,20 @@ if TYPE_CHECKING:
 
 
 def check_unique_keys(
-    folder: ManifestFolder, hashes: array[int], *, shard_count: int, key: Sequence[str], samples_per_row: int
+    folder: ManifestFolder,
+    hashes: array[int],
+    *,
+    identity: str,
+    shard_count: int,
+    key: Sequence[str],
+    samples_per_row: int,
 ) -> None:
     """
     Raise where two rows have the same key.
 
     :param folder: Holds the keys of all shards already.
     :param hashes: Of every row's key, in the rows' order.
+    :param identity: Of the snapshot.
     :param shard_count: Shards whose keys to read.
     :param key: Columns that identify a row.
     :param samples_per_row: Keys that each row has in the shards, one after the other.
@@ -35,7 +42,7 @@ def check_unique_keys(
         return
     first_seen: dict[tuple[object, ...], int] = {}
     positions = [row * samples_per_row for row in suspects]
-    for position, values in _keys_at(folder, positions, shard_count=shard_count, key=key):
+    for position, values in _keys_at(folder, positions, identity=identity, shard_count=shard_count, key=key):
         row = position // samples_per_row
         if values in first_seen:
             named = ", ".join(f"{name}={value}" for name, value in zip(key, values, strict=True))
@@ -54,11 +61,11 @@ def _equal_hashes(hashes: array[int]) -> list[int]:
 
 
 def _keys_at(
-    folder: ManifestFolder, positions: Sequence[int], *, shard_count: int, key: Sequence[str]
+    folder: ManifestFolder, positions: Sequence[int], *, identity: str, shard_count: int, key: Sequence[str]
 ) -> Iterator[tuple[int, tuple[object, ...]]]:
     start = 0
     for shard in range(shard_count):
-        keys = folder.read_keys(0, shard).select(list(key))
+        keys = folder.read_keys(0, shard, identity).select(list(key))
         here = [position for position in positions if start <= position < start + keys.num_rows]
         for position in here:
             yield position, tuple(column[position - start].as_py() for column in keys.columns)

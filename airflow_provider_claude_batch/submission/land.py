@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from anthropic.types.messages import MessageBatch
 
-    from airflow_provider_claude_batch.core.manifest import BatchRecord, ShardRecord
+    from airflow_provider_claude_batch.core.manifest import BatchRecord, Round, ShardRecord
     from airflow_provider_claude_batch.core.results_to_arrow import LineCounts
     from airflow_provider_claude_batch.hooks.claude_batch import ClaudeBatchHook
     from airflow_provider_claude_batch.submission.manifest_folder import ManifestFolder
@@ -32,7 +32,7 @@ _READS = 3
 
 def land_shard(
     folder: ManifestFolder,
-    round_index: int,
+    in_round: Round,
     shard: ShardRecord,
     record: BatchRecord,
     hook: ClaudeBatchHook,
@@ -45,7 +45,7 @@ def land_shard(
     A stream that breaks or comes short is read again from its beginning. In memory: the shard's keys and one
     record batch; on local disk: the shard's Parquet.
 
-    :param shard: Of the round ``round_index``.
+    :param in_round: The round that the shard is of.
     :param record: Its batch.
     :param json_schema: The closed output schema, or ``None``.
     :return: The batch as the API shows it.
@@ -57,7 +57,7 @@ def land_shard(
         raise BatchNotEndedError(
             f"Batch {batch.id} is {batch.processing_status}. It is left alone; a retry looks again."
         )
-    keys = folder.read_keys(round_index, shard.index)
+    keys = folder.read_keys(in_round.index, shard.index, in_round.identity)
     with scratch_folder() as scratch:
         path = scratch / "results.parquet"
         for read in range(1, _READS + 1):
@@ -67,12 +67,12 @@ def land_shard(
             except ResultsIncompleteError:
                 if read == _READS:
                     raise
-        folder.folder.put(path, names.results_path(round_index, shard.index))
+        folder.folder.put(path, names.results_path(in_round.index, shard.index))
     return batch
 
 
 def land_rejected(
-    folder: ManifestFolder, round_index: int, shard: ShardRecord, *, json_schema: Mapping[str, object] | None
+    folder: ManifestFolder, in_round: Round, shard: ShardRecord, *, json_schema: Mapping[str, object] | None
 ) -> None:
     """Write the results of a shard that was never sent, since every row of it was rejected."""
     import pyarrow.parquet as pq
@@ -83,14 +83,14 @@ def land_rejected(
         results_to_arrow,
     )
 
-    keys = folder.read_keys(round_index, shard.index)
+    keys = folder.read_keys(in_round.index, shard.index, in_round.identity)
     rows = results_to_arrow([], keys=keys, batch_id=None, json_schema=json_schema, counts=LineCounts())
     with scratch_folder() as scratch:
         path = scratch / "results.parquet"
         with pq.ParquetWriter(path, published_schema(keys.schema, json_schema), compression="zstd") as writer:
             for batch in rows:
                 writer.write_batch(batch)
-        folder.folder.put(path, names.results_path(round_index, shard.index))
+        folder.folder.put(path, names.results_path(in_round.index, shard.index))
 
 
 def _stream_to_parquet(
@@ -121,7 +121,7 @@ def _stream_to_parquet(
                 counts=counts,
             ):
                 writer.write_batch(rows)
-    except httpx2.TransportError as error:
+    except httpx2.RequestError as error:
         raise ResultsIncompleteError(
             f"The results of batch {batch.id} broke off after {counts.lines} lines "
             f"({type(error).__name__}). They are kept by Anthropic for 29 days; a retry reads them again "
@@ -133,7 +133,7 @@ def _stream_to_parquet(
 def _check_counts(counts: LineCounts, batch: MessageBatch, shard: ShardRecord) -> None:
     told = batch.request_counts
     ended = told.succeeded + told.errored + told.canceled + told.expired
-    if counts.lines == ended and not counts.foreign and not counts.doubled:
+    if counts.lines == ended == shard.requests and not counts.foreign and not counts.doubled:
         return
     raise ResultsIncompleteError(
         f"Batch {batch.id} was sent {shard.requests} requests and says that {ended} ended, and its results "

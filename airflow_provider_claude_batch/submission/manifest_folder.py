@@ -53,16 +53,20 @@ class ManifestFolder:
         return self._read(names.PLAN, Plan)
 
     def write_plan(self, plan: Plan) -> None:
-        """Say that the snapshot is whole."""
-        self.folder.write(names.PLAN, to_json(plan))
+        """
+        Say that the snapshot is whole, and that it is the one of this generation.
 
-    def read_round(self, index: int) -> Round | None:
+        :raises FileExistsError: Another try's snapshot is.
+        """
+        self.folder.write_new(names.PLAN, to_json(plan))
+
+    def read_round(self, index: int, identity: str) -> Round | None:
         """Return a round's record, or ``None`` where its shards are not whole."""
-        return self._read(names.round_path(index, "round.json"), Round)
+        return self._read(names.record_path(index, identity), Round)
 
     def write_round(self, record: Round) -> None:
         """Say that a round's shards are whole."""
-        self.folder.write(names.round_path(record.index, "round.json"), to_json(record))
+        self.folder.write(names.record_path(record.index, record.identity), to_json(record))
 
     def write_sent(self, round_index: int, shard: int, record: Sent) -> None:
         """
@@ -99,7 +103,7 @@ class ManifestFolder:
         for shard in record.shards:
             yield shard, self.read_batch(record.index, shard.index)
 
-    def read_keys(self, round_index: int, shard: int) -> pa.Table:
+    def read_keys(self, round_index: int, shard: int, identity: str) -> pa.Table:
         """
         Return a shard's keys.
 
@@ -107,7 +111,7 @@ class ManifestFolder:
         """
         import pyarrow.parquet as pq
 
-        path = names.keys_path(round_index, shard)
+        path = names.keys_path(round_index, shard, identity)
         try:
             with self.folder.open(path) as file:
                 return pq.read_table(file)
@@ -120,6 +124,10 @@ class ManifestFolder:
     def has_results(self, round_index: int, shard: int) -> bool:
         """Return whether a shard's results were landed whole."""
         return self.folder.exists(names.results_path(round_index, shard))
+
+    def read_receipt(self) -> Receipt | None:
+        """Return the receipt, or ``None`` where nothing was published."""
+        return self._read(names.RECEIPT, Receipt)
 
     def write_receipt(self, receipt: Receipt) -> None:
         """Say what the submission came to: the last file of the folder."""
@@ -136,7 +144,8 @@ def require_plan(folder: ManifestFolder) -> tuple[Plan, Round]:
 
     :raises ManifestUnreadableError: One of them is not there.
     """
-    plan, first_round = folder.read_plan(), folder.read_round(0)
+    plan = folder.read_plan()
+    first_round = folder.read_round(0, plan.identity) if plan is not None else None
     if plan is None or first_round is None:
         raise ManifestUnreadableError(
             f"{folder.uri} holds no finished snapshot: is it the manifest of a submit task?"

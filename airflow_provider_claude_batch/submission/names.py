@@ -43,14 +43,19 @@ def round_path(round_index: int, name: str) -> str:
     return f"r{round_index:02d}/{name}"
 
 
-def keys_path(round_index: int, shard: int) -> str:
-    """Return the path of a shard's keys."""
-    return round_path(round_index, f"keys-{shard:05d}.parquet")
+def record_path(round_index: int, identity: str) -> str:
+    """Return the path of a round's record, in the snapshot of ``identity``."""
+    return round_path(round_index, f"round-{identity}.json")
 
 
-def requests_path(round_index: int, shard: int) -> str:
-    """Return the path of a shard's request lines."""
-    return round_path(round_index, f"requests-{shard:05d}.jsonl.zst")
+def keys_path(round_index: int, shard: int, identity: str) -> str:
+    """Return the path of a shard's keys, in the snapshot of ``identity``."""
+    return round_path(round_index, f"keys-{shard:05d}-{identity}.parquet")
+
+
+def requests_path(round_index: int, shard: int, identity: str) -> str:
+    """Return the path of a shard's request lines, in the snapshot of ``identity``."""
+    return round_path(round_index, f"requests-{shard:05d}-{identity}.jsonl.zst")
 
 
 def sent_path(round_index: int, shard: int, attempt: int) -> str:

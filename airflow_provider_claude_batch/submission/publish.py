@@ -40,18 +40,26 @@ class Destination:
     name: str
 
     @classmethod
-    def at(cls, uri: str) -> Destination:
+    def at(cls, uri: str, *, map_index: int | None = None) -> Destination:
         """
         Open a destination.
 
         :param uri: A folder, which gets one ``data.parquet``, or a path that ends in ``.parquet``.
-        :raises DestinationError: The scheme or its connection is not known here.
+        :param map_index: Of a mapped task, each instance of which gets an object of its own; -1 and ``None``
+            for one that is not.
+        :raises DestinationError: The scheme or its connection is not known here, or a mapped task names one
+            file.
         """
         if not uri.strip():
             raise DestinationError("destination is empty. Nothing was sent.")
         parent, _, name = uri.rstrip("/").rpartition("/")
+        is_mapped = map_index is not None and map_index >= 0
         if not name.endswith(".parquet"):
-            parent, name = uri.rstrip("/"), OBJECT_NAME
+            parent, name = uri.rstrip("/"), f"data-{map_index:05d}.parquet" if is_mapped else OBJECT_NAME
+        elif is_mapped:
+            raise DestinationError(
+                f"destination {uri} is one file, and every instance of a mapped task would write it."
+            )
         try:
             return cls(Folder.at(parent or "."), name)
         except Exception as error:
@@ -105,7 +113,7 @@ def publish(
     tally = Tally()
     with scratch_folder() as scratch:
         path = scratch / OBJECT_NAME
-        with pq.ParquetWriter(path, _schema(folder, json_schema), compression="zstd") as writer:
+        with pq.ParquetWriter(path, _schema(folder, record, json_schema), compression="zstd") as writer:
             for rows in _landed_rows(folder, record):
                 tally.add(rows)
                 writer.write_batch(rows)
@@ -118,10 +126,13 @@ def publish(
     return tally
 
 
-def _schema(folder: ManifestFolder, json_schema: Mapping[str, object] | None) -> pa.Schema:
+def _schema(folder: ManifestFolder, record: Round, json_schema: Mapping[str, object] | None) -> pa.Schema:
+    import pyarrow.parquet as pq
+
     from airflow_provider_claude_batch.core.results_to_arrow import published_schema
 
-    return published_schema(folder.read_keys(0, 0).schema, json_schema)
+    with folder.folder.open(names.keys_path(record.index, 0, record.identity)) as file:
+        return published_schema(pq.read_schema(file), json_schema)
 
 
 def _landed_rows(folder: ManifestFolder, record: Round) -> Iterator[pa.RecordBatch]:

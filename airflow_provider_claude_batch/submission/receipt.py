@@ -51,21 +51,16 @@ def make_receipt(
     )
 
 
-def write_receipt(folder: ManifestFolder, receipt: Receipt) -> None:
+def write_receipt(folder: ManifestFolder, receipt: Receipt, *, staging_root: str) -> None:
     """
     Write ``receipt.json``, the last file of a manifest folder, and a copy under ``_receipts/``.
 
     The copy lies in ``day=YYYY-MM-DD`` at the staging root and is named by the submission's identity: a
     receipt that is written again replaces itself.
+
+    :param staging_root: URI from the plan; empty for no copy.
     """
     folder.write_receipt(receipt)
-    day = f"{receipt.published_at:%Y-%m-%d}"
-    root = _staging_root(folder.folder, depth=4 if receipt.map_index < 0 else 5)
-    root.write(f"_receipts/day={day}/{receipt.identity}.json", to_json(receipt))
-
-
-def _staging_root(folder: Folder, *, depth: int) -> Folder:
-    """
-    Return the folder ``depth`` levels up: above dag, run, task, map index where there is one, and generation.
-    """
-    return Folder(folder.fs, folder.root.rsplit("/", depth)[0], folder.uri.rsplit("/", depth)[0])
+    if staging_root:
+        day = f"{receipt.published_at:%Y-%m-%d}"
+        Folder.at(staging_root).write(f"_receipts/day={day}/{receipt.identity}.json", to_json(receipt))

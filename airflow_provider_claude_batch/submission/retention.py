@@ -6,9 +6,11 @@ The JSON records stay in any case: they hold ids, counts and digests, and keep a
 
 from __future__ import annotations
 
+import glob
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from airflow_provider_claude_batch.core.limits import RESULTS_KEPT
 from airflow_provider_claude_batch.errors import ManifestUnreadableError
 from airflow_provider_claude_batch.submission import names
 from airflow_provider_claude_batch.submission.manifest_folder import ManifestFolder
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
-    from airflow_provider_claude_batch.core.manifest import Retain
+    from airflow_provider_claude_batch.core.manifest import Plan, Retain
     from airflow_provider_claude_batch.submission.storage import Folder
 
 #: Beginnings of the names of the files that hold what came from a row or from an answer.
@@ -55,15 +57,16 @@ def collect_garbage(root: Folder, *, now: datetime, is_dry_run: bool) -> Iterato
     Apply to every submission under a staging root what its plan says of retention.
 
     A submission that was loaded keeps what ``retain`` says. One that was not loaded keeps everything for
-    ``retain_failed_days`` from its snapshot, then only its records. A snapshot that was never finished is
-    left to the task that took it, which writes it anew. What cannot be read is left alone and named.
+    ``retain_failed_days`` from its snapshot, and as long as Anthropic keeps its results, then only its
+    records. A snapshot that was never finished is left to the task that took it, which writes it anew. What
+    cannot be read is left alone and named.
 
     :param root: The staging root.
     :param now: With a zone.
     :param is_dry_run: Only say what would be done.
     :return: URI of each submission that something is to be said of, and what.
     """
-    for path in sorted(root.fs.glob(f"{root.root}/**/{names.PLAN}")):
+    for path in sorted(root.fs.glob(f"{glob.escape(root.root)}/**/{names.PLAN}")):
         inside = str(path)[len(root.root) :].strip("/").removesuffix(names.PLAN).rstrip("/")
         folder = ManifestFolder(root.child(inside))
         try:
@@ -85,5 +88,13 @@ def _due(folder: ManifestFolder, *, now: datetime) -> Retain | None:
         return None
     if folder.folder.exists(names.RECEIPT):
         return plan.retain
-    is_old = now - plan.created_at > timedelta(days=plan.retain_failed_days)
-    return "nothing" if is_old else None
+    days = timedelta(days=plan.retain_failed_days)
+    if _may_have_batches(folder, plan):
+        # Without the keys, answers that were paid for could not be joined any more.
+        days = max(days, RESULTS_KEPT)
+    return "nothing" if now - plan.created_at > days else None
+
+
+def _may_have_batches(folder: ManifestFolder, plan: Plan) -> bool:
+    record = folder.read_round(0, plan.identity)
+    return record is None or any(folder.attempts(0, shard.index) for shard in record.shards)

@@ -9,7 +9,6 @@ Order of one send: the newest batch of the workspace is noted, the whole body bu
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -17,7 +16,11 @@ from typing import TYPE_CHECKING
 from airflow_provider_claude_batch.core.lines import lines_to_chunks
 from airflow_provider_claude_batch.core.manifest import BatchRecord, Refused, Round, Sent, ShardRecord
 from airflow_provider_claude_batch.core.requests_to_shards import BODY_END, BODY_START
-from airflow_provider_claude_batch.errors import CreateRefusedError, SubmissionUncertainError
+from airflow_provider_claude_batch.errors import (
+    CreateRefusedError,
+    PartlySentError,
+    SubmissionUncertainError,
+)
 from airflow_provider_claude_batch.hooks.batch_body import BatchBody
 from airflow_provider_claude_batch.submission import names
 
@@ -63,26 +66,38 @@ def send_shards(
     :param try_number: Of the task instance, for the record.
     :param clock: Returns the time, with a zone.
     :raises CreateRefusedError: The API refused a shard, or its body did not go out whole.
+    :raises PartlySentError: The same, and shards before it are batches already.
     :raises SubmissionUncertainError: A shard was sent and its answer is not known.
     """
+    paid: list[str] = []
     for shard in record.shards:
         if not shard.requests:
             continue
         known = folder.read_batch(record.index, shard.index)
         if known is not None:
+            paid.append(known.batch_id)
             yield SentShard(shard, known, is_new=False)
             continue
         attempt = _next_attempt(folder, record, shard)
-        batch = _send(
-            folder,
-            record,
-            shard,
-            hook,
-            betas=betas,
-            attempt=attempt,
-            try_number=try_number,
-            clock=clock,
-        )
+        try:
+            batch = _send(
+                folder,
+                record,
+                shard,
+                hook,
+                betas=betas,
+                attempt=attempt,
+                try_number=try_number,
+                clock=clock,
+            )
+        except CreateRefusedError as error:
+            if not paid:
+                raise
+            raise PartlySentError(
+                f"Shard {shard.index} was not accepted, and {len(paid)} before it are batches that go on "
+                f"and are billed: {', '.join(paid)}. A retry sends what is left. {error}"
+            ) from error
+        paid.append(batch.batch_id)
         yield SentShard(shard, batch, is_new=True)
 
 
@@ -127,42 +142,44 @@ def _send(
         sha256=shard.sha256,
         before_last_byte=commit,
     )
-    with _refusal_on_record(folder, record, shard, attempt=attempt, clock=clock):
-        created = hook.create_batch(body, betas=betas)
-    batch = BatchRecord(batch_id=created.id, known_by="answered", created_at=created.created_at)
-    folder.write_batch(record.index, shard.index, batch)
-    return batch
-
-
-@contextmanager
-def _refusal_on_record(
-    folder: ManifestFolder, record: Round, shard: ShardRecord, *, attempt: int, clock: Clock
-) -> Iterator[None]:
     try:
-        yield
+        created = hook.create_batch(body, betas=betas)
     except CreateRefusedError as error:
-        if error.status_code:
-            refusal = Refused(
-                attempt=attempt,
-                status_code=error.status_code,
-                error_type=error.error_type,
-                request_id=error.request_id,
-                refused_at=clock(),
-            )
-            folder.write_refused(record.index, shard.index, refusal)
+        if body.is_committed:
+            folder.write_refused(record.index, shard.index, _refusal(error, attempt=attempt, now=clock()))
         raise
     except FileExistsError as error:
         raise SubmissionUncertainError(
             f"Shard {shard.index} is being sent by another process, which recorded attempt {attempt} first. "
-            "This one stopped before its last byte: it sent nothing and nothing is billed for it. "
-            f"Manifest: {folder.uri}"
+            "This one stopped before its last byte: it sent nothing and nothing is billed for it. Manifest: "
+            f"{folder.uri}"
         ) from error
+    batch = BatchRecord(batch_id=created.id, known_by="answered", created_at=created.created_at)
+    try:
+        folder.write_batch(record.index, shard.index, batch)
+    except Exception as error:
+        # Whatever the store raises: the id of a paid batch must not be lost with it.
+        raise SubmissionUncertainError(
+            f"Shard {shard.index} is batch {created.id}, and that could not be written to {folder.uri}: "
+            f"{type(error).__name__}: {error}. The batch goes on; it is not sent again."
+        ) from error
+    return batch
+
+
+def _refusal(error: CreateRefusedError, *, attempt: int, now: datetime) -> Refused:
+    return Refused(
+        attempt=attempt,
+        status_code=error.status_code,
+        error_type=error.error_type,
+        request_id=error.request_id,
+        refused_at=now,
+    )
 
 
 def _body_chunks(folder: ManifestFolder, record: Round, shard: ShardRecord) -> Iterator[bytes]:
     import pyarrow as pa
 
-    with folder.folder.open(names.requests_path(record.index, shard.index)) as file:
+    with folder.folder.open(names.requests_path(record.index, shard.index, record.identity)) as file:
         stream = pa.CompressedInputStream(pa.PythonFile(file), "zstd")
         chunks = iter(lambda: stream.read(_READ_BYTES), b"")
         yield from lines_to_chunks(chunks, start=BODY_START, end=BODY_END)

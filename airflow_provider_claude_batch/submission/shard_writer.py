@@ -27,15 +27,19 @@ class ShardWriter:
     Write one shard.
 
     :param local: An empty local folder.
+    :param identity: Of the snapshot.
     :param keys_schema: Schema of the keys.
     """
 
-    def __init__(self, local: Path, *, round_index: int, index: int, keys_schema: pa.Schema) -> None:
+    def __init__(
+        self, local: Path, *, round_index: int, index: int, identity: str, keys_schema: pa.Schema
+    ) -> None:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
         self._round_index = round_index
         self._index = index
+        self._identity = identity
         self._keys_path = local / f"keys-{index}.parquet"
         self._requests_path = local / f"requests-{index}.jsonl.zst"
         self._keys = pq.ParquetWriter(self._keys_path, keys_schema, compression="zstd")
@@ -59,8 +63,8 @@ class ShardWriter:
         """Put both files into the manifest folder and return what the round says of the shard."""
         self.close()
         self._digest.update(BODY_END)
-        folder.put(self._keys_path, names.keys_path(self._round_index, self._index))
-        folder.put(self._requests_path, names.requests_path(self._round_index, self._index))
+        folder.put(self._keys_path, names.keys_path(self._round_index, self._index, self._identity))
+        folder.put(self._requests_path, names.requests_path(self._round_index, self._index, self._identity))
         self._keys_path.unlink()
         self._requests_path.unlink()
         return ShardRecord(

@@ -1,8 +1,8 @@
 """
 The snapshot: the query's rows, once, as shards in the manifest folder, before anything is sent.
 
-``round.json`` and then ``plan.json`` are written last, so a crash in the middle leaves nothing that a retry
-would trust.
+The round and then, exclusively, ``plan.json`` are written last: a crash in the middle leaves nothing that a
+retry would trust, and of two tries that take a snapshot at the same time one's is sent, whole.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from airflow_provider_claude_batch.core.rows_to_requests import (
     keys_schema,
     rows_to_requests,
 )
-from airflow_provider_claude_batch.errors import QueryError
+from airflow_provider_claude_batch.errors import SourceColumnsError
 from airflow_provider_claude_batch.submission.duplicate_keys import check_unique_keys
 from airflow_provider_claude_batch.submission.shard_writer import ShardWriter
 from airflow_provider_claude_batch.submission.storage import scratch_folder
@@ -55,6 +55,7 @@ def take_snapshot(
     spec: SubmissionSpec,
     *,
     identity: str,
+    staging_root: str = "",
     try_number: int,
     max_tries: int,
     now: dt.datetime,
@@ -70,9 +71,11 @@ def take_snapshot(
 
     :param reader: Rows of the source.
     :param identity: Random 16 hexadecimal digits.
+    :param staging_root: URI that the folder is under, for the record.
     :param on_shard: Is told of each finished shard.
     :param check: Says what the API would refuse in ``params`` that an author's function made.
     :param cutter: Cuts at the API's limits unless given.
+    :return: The plan of the generation: of this snapshot, or of the one of another try that was faster.
     :raises ClaudeBatchInputError: A column, a key or a row is not as it must be. Nothing was sent.
     """
     how = _how(reader.schema, spec, identity, check)
@@ -88,12 +91,13 @@ def take_snapshot(
     check_unique_keys(
         folder,
         passed.hashes,
+        identity=identity,
         shard_count=len(shards),
         key=spec.key,
         samples_per_row=spec.samples_per_row,
     )
     has_rows = len(passed.hashes) > 0
-    folder.write_round(Round(index=0, shards=shards if has_rows else []))
+    folder.write_round(Round(index=0, identity=identity, shards=shards if has_rows else []))
     settings = spec.settings()
     plan = Plan(
         identity=identity,
@@ -104,10 +108,22 @@ def take_snapshot(
         settings_digest=settings.digest(),
         try_number=try_number,
         max_tries=max_tries,
+        staging_root=staging_root,
         retain=spec.retain,
         retain_failed_days=spec.retain_failed_days,
     )
-    folder.write_plan(plan)
+    return _commit(folder, plan)
+
+
+def _commit(folder: ManifestFolder, plan: Plan) -> Plan:
+    """Make this snapshot the generation's, or return the plan of the try that was faster."""
+    try:
+        folder.write_plan(plan)
+    except FileExistsError:
+        committed = folder.read_plan()
+        if committed is None:
+            raise
+        return committed
     return plan
 
 
@@ -125,7 +141,7 @@ def _how(
         answer=list(answer) if isinstance(answer, dict) else [],
     )
     if spec.custom_id_from is not None and spec.custom_id_from not in schema.names:
-        raise QueryError(
+        raise SourceColumnsError(
             f"custom_id_from={spec.custom_id_from!r} is not a column of the source. Nothing was sent."
         )
     return RowsToRequests(
@@ -155,7 +171,7 @@ def _write_shards(
     schema = keys_schema(reader.schema, key=how.key, passthrough=how.passthrough)
     index = 0
     with ExitStack() as stack:
-        writer = ShardWriter(scratch, round_index=0, index=index, keys_schema=schema)
+        writer = ShardWriter(scratch, round_index=0, index=index, identity=how.identity, keys_schema=schema)
         stack.callback(writer.close)
         for rows in reader:
             encoded = rows_to_requests(rows, how, first_row=len(passed.hashes))
@@ -165,7 +181,9 @@ def _write_shards(
                 if part.shard_index > index:
                     yield writer.finish(folder.folder)
                     index = part.shard_index
-                    writer = ShardWriter(scratch, round_index=0, index=index, keys_schema=schema)
+                    writer = ShardWriter(
+                        scratch, round_index=0, index=index, identity=how.identity, keys_schema=schema
+                    )
                     stack.callback(writer.close)
                 here = slice(part.start, part.stop)
                 writer.write(encoded.requests[here], encoded.keys.slice(part.start, part.stop - part.start))

@@ -6,8 +6,10 @@ The operator makes it from its arguments; the snapshot is taken by it. Holds no 
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import inspect
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,7 +22,7 @@ from airflow_provider_claude_batch.core.request_template import (
     build_params,
     template_columns,
 )
-from airflow_provider_claude_batch.errors import ClaudeBatchInputError
+from airflow_provider_claude_batch.errors import ClaudeBatchInputError, OutputSchemaError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -108,8 +110,12 @@ def make_spec(
     """
     key_columns = (key,) if isinstance(key, str) else tuple(key)
     _require(bool(key_columns) and all(key_columns), "key names no column")
+    for name, text in (("prompt", prompt), ("model", model)):
+        _require(text is None or isinstance(text, str), f"{name} is a {type(text).__name__} and not a text")
     _require(samples_per_row >= 1, f"samples_per_row is {samples_per_row}; it must be 1 or more")
     json_schema = None if output_schema is None else to_json_schema(output_schema)
+    if json_schema is not None:
+        check_answer_type(json_schema)
     shapes = [shape for shape in (prompt, messages, build_request) if shape]
     _require(len(shapes) == 1, "give exactly one of prompt, messages and build_request, and not empty")
     params = None
@@ -143,16 +149,36 @@ def make_spec(
     )
 
 
+def check_answer_type(json_schema: JsonObject) -> None:
+    """
+    Build what the load builds of an output schema: one that it cannot read must not be paid for.
+
+    :raises OutputSchemaError: Says which part cannot be checked or held.
+    """
+    import pyarrow as pa
+
+    from airflow_provider_claude_batch.core.json_schema_to_arrow import answer_columns, answer_struct
+    from airflow_provider_claude_batch.core.results_to_arrow import published_schema
+
+    try:
+        msgspec.json.Decoder(answer_struct(answer_columns(json_schema)))
+        published_schema(pa.schema([]), json_schema)
+    except (TypeError, ValueError, NotImplementedError, re.error) as error:
+        raise OutputSchemaError(f"output_schema: {error}. Nothing was sent.") from error
+
+
 def _require(holds: bool, otherwise: str) -> None:
     if not holds:
         raise ClaudeBatchInputError(f"{otherwise}. Nothing was sent.")
 
 
 def _source_of(function: Callable[..., object]) -> str:
+    if isinstance(function, functools.partial):
+        return f"{_source_of(function.func)} {function.args!r} {function.keywords!r}"
     try:
         return inspect.getsource(function)
     except (OSError, TypeError):
-        return f"{function.__module__}.{function.__qualname__}"
+        return f"{type(function).__module__}.{type(function).__qualname__}"
 
 
 def _digest(value: object) -> str:

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from airflow_provider_claude_batch.errors import StagingError
 from airflow_provider_claude_batch.submission.manifest_folder import ManifestFolder
 from airflow_provider_claude_batch.submission.names import generation_name, safe_segment
 from airflow_provider_claude_batch.submission.storage import Folder
+
+#: Executors whose tasks all run on one host, aliased or named after the path of their module.
+_SINGLE_HOST = frozenset({"LocalExecutor", "SequentialExecutor", "DebugExecutor"})
+
+
+if TYPE_CHECKING:
+    from airflow_provider_claude_batch.core.manifest import Plan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,35 +50,60 @@ def submission_folder(root: str, ti: TaskInstanceId) -> Folder:
     Return the folder of all generations of one task instance.
 
     :param root: As :func:`staging_root` returns it.
-    :raises StagingError: The scheme or its connection is not known here.
+    :raises StagingError: The scheme or its connection is not known here, or the path is on one host of
+        several.
     """
     segments = [safe_segment(name) for name in (ti.dag_id, ti.run_id, ti.task_id)]
     if ti.map_index >= 0:
         segments.append(str(ti.map_index))
     try:
-        return Folder.at("/".join([root.rstrip("/"), *segments]))
+        folder = Folder.at("/".join([root.rstrip("/"), *segments]))
     except Exception as error:
         # Whatever the file system of the scheme raises: a missing extra, a missing connection, a bad URI.
         raise StagingError(
             f"staging path {root}: {type(error).__name__}: {error}. Nothing was sent."
         ) from error
+    _refuse_this_host_only(folder, root)
+    return folder
 
 
-def open_generation(folder: Folder, *, settings_digest: str) -> ManifestFolder:
+def _refuse_this_host_only(folder: Folder, root: str) -> None:
+    from airflow.providers.common.compat.sdk import conf
+
+    executors = conf.get("core", "executor", fallback="LocalExecutor").split(",")
+    others = [name for name in executors if name.rpartition(".")[2].strip() not in _SINGLE_HOST]
+    is_shared = conf.getboolean("claude_batch", "staging_is_shared", fallback=False)
+    if folder.is_local and others and not is_shared:
+        raise StagingError(
+            f"staging path {root} is on this host, and {', '.join(others)} may run a retry on another, "
+            "which would find nothing there and pay again. Give an object store, or set [claude_batch] "
+            "staging_is_shared where all hosts mount the path. Nothing was sent."
+        )
+
+
+def open_generation(
+    folder: Folder, *, settings_digest: str, try_number: int, max_tries: int
+) -> ManifestFolder:
     """
     Return the generation that a task instance works on.
 
-    The newest one, so that a retry or a *clear* continues it and pays for nothing twice; but where all its
-    shards have their batches, or none was ever sent, and the author has since asked for something else, a new
-    one.
+    The newest one, so that a retry or a *clear* continues it and pays for nothing twice. A new one is opened
+    only where the author asks for something else than the newest, and nothing of that was sent; or all of it
+    was, and this is no retry: a person has cleared the finished task, or made the run again.
 
     :param folder: As :func:`submission_folder` returns it.
     :param settings_digest: Of what the author asks for now.
+    :param try_number: Of the task instance.
+    :param max_tries: Of the same; a person's *clear* of a finished task raises it.
     """
     newest = _newest_generation(folder)
     current = ManifestFolder(folder.child(generation_name(newest)))
     plan = current.read_plan()
-    if plan is None or plan.settings_digest == settings_digest or _is_half_sent(current):
+    if plan is None or plan.settings_digest == settings_digest:
+        return current
+    sent = _shards_sent(current, plan)
+    is_asked_by_a_person = try_number == 1 or max_tries != plan.max_tries
+    if any(sent) and not (all(sent) and is_asked_by_a_person):
         return current
     return ManifestFolder(folder.child(generation_name(newest + 1)))
 
@@ -80,10 +113,16 @@ def _newest_generation(folder: Folder) -> int:
     return max((int(name[1:]) for name in generations), default=0)
 
 
-def _is_half_sent(folder: ManifestFolder) -> bool:
-    record = folder.read_round(0)
-    shards = record.shards if record else []
-    with_batch = [folder.read_batch(0, shard.index) is not None for shard in shards]
-    if all(with_batch):
-        return False
-    return any(with_batch) or any(folder.attempts(0, shard.index) for shard in shards)
+def _shards_sent(folder: ManifestFolder, plan: Plan) -> list[bool]:
+    """Return for each shard that is to be sent whether it is, or may be, a batch."""
+    record = folder.read_round(0, plan.identity)
+    return [
+        _may_be_batch(folder, shard.index) for shard in (record.shards if record else []) if shard.requests
+    ]
+
+
+def _may_be_batch(folder: ManifestFolder, shard: int) -> bool:
+    if folder.read_batch(0, shard) is not None:
+        return True
+    attempts = folder.attempts(0, shard)
+    return bool(attempts) and attempts[-1][1] is None

@@ -44,8 +44,10 @@ class Folder:
         """
         from airflow.sdk import ObjectStoragePath
 
-        path = ObjectStoragePath(uri)
-        return cls(path.fs, path.path.rstrip("/"), uri.rstrip("/"))
+        # A relative path means something else in another process.
+        absolute = uri if "://" in uri else str(Path(uri).absolute())
+        path = ObjectStoragePath(absolute)
+        return cls(path.fs, path.path.rstrip("/"), absolute.rstrip("/"))
 
     @property
     def is_local(self) -> bool:
@@ -66,8 +68,9 @@ class Folder:
 
     def exists(self, path: str) -> bool:
         """Return whether there is such a file. Asks the store, not a listing kept from before."""
-        self.fs.invalidate_cache(self.root)
-        return bool(self.fs.exists(f"{self.root}/{path}"))
+        target = f"{self.root}/{path}"
+        self.fs.invalidate_cache(target.rpartition("/")[0])
+        return bool(self.fs.exists(target))
 
     def names(self) -> list[str]:
         """Return the names of what lies directly in the folder, in order; none where there is no folder."""
@@ -85,8 +88,10 @@ class Folder:
             self.fs.pipe_file(target, data)
             return
         with _beside(Path(target)) as temporary:
-            _write_durably(temporary, data)
+            temporary.write_bytes(data)
+            _sync(temporary)
             temporary.replace(target)
+            _sync(temporary.parent)
 
     def write_new(self, path: str, data: bytes) -> None:
         """
@@ -99,8 +104,10 @@ class Folder:
             self.fs.pipe_file(target, data, mode="create")
             return
         with _beside(Path(target)) as temporary:
-            _write_durably(temporary, data)
+            temporary.write_bytes(data)
+            _sync(temporary)
             os.link(temporary, target)
+            _sync(temporary.parent)
 
     def put(self, local: Path, path: str) -> None:
         """Put a finished local file in place: a reader sees the old file or the new one."""
@@ -110,12 +117,16 @@ class Folder:
             return
         with _beside(Path(target)) as temporary:
             shutil.copyfile(local, temporary)
+            _sync(temporary)
             temporary.replace(target)
+            _sync(temporary.parent)
 
     @contextmanager
     def open(self, path: str) -> Iterator[BinaryIO]:
         """Open a file for reading."""
-        with self.fs.open(f"{self.root}/{path}", "rb") as file:
+        target = f"{self.root}/{path}"
+        self.fs.invalidate_cache(target.rpartition("/")[0])
+        with self.fs.open(target, "rb") as file:
             yield cast("BinaryIO", file)
 
     def remove(self, path: str) -> None:
@@ -135,11 +146,13 @@ def _beside(target: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def _write_durably(path: Path, data: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+def _sync(path: Path) -> None:
+    """Make a file, or the names in a folder, survive the loss of power."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager

@@ -42,8 +42,9 @@ class ClaudeBatchToParquetOperator(BaseOperator):
 
     :param submission: Output of a :class:`~..operators.submit.ClaudeBatchSubmitOperator` that is not mapped,
         or a manifest URI. (templated)
-    :param destination: A folder, which gets one ``data.parquet``, or a path that ends in ``.parquet``; any
-        path or URI that Airflow's object storage knows. (templated)
+    :param destination: A folder, which gets one ``data.parquet`` (``data-NNNNN.parquet`` from each instance
+        of a mapped task), or a path that ends in ``.parquet``; any path or URI that Airflow's object storage
+        knows. (templated)
     :param claude_conn_id: Connection of type ``anthropic``; default: the submission's own. (templated)
     """
 
@@ -77,10 +78,16 @@ class ClaudeBatchToParquetOperator(BaseOperator):
         self.linked_batch_ids = list(reference.batch_ids)
         folder = ManifestFolder.at(reference.manifest)
         plan, first_round = require_plan(folder)
+        receipt = folder.read_receipt()
+        if receipt is not None and plan.retain == "nothing":
+            self.log.info(
+                "Published at %s, and nothing of it was retained.", receipt.published_at.isoformat()
+            )
+            return _to_xcom(receipt, folder)
         hook = ClaudeBatchHook(self.claude_conn_id or plan.settings.claude_conn_id)
         for shard, batch in self._batches(folder, first_round):
             if batch is None:
-                land_rejected(folder, first_round.index, shard, json_schema=plan.settings.output_schema)
+                land_rejected(folder, first_round, shard, json_schema=plan.settings.output_schema)
             else:
                 self._land(folder, first_round, shard, batch, hook=hook, plan=plan)
         return self._publish(folder, plan, first_round, context)
@@ -118,7 +125,7 @@ class ClaudeBatchToParquetOperator(BaseOperator):
         if batch.loaded_at is not None and folder.has_results(record.index, shard.index):
             self.log.info("Batch %s was landed at %s.", batch.batch_id, batch.loaded_at.isoformat())
             return
-        ended = land_shard(folder, record.index, shard, batch, hook, json_schema=plan.settings.output_schema)
+        ended = land_shard(folder, record, shard, batch, hook, json_schema=plan.settings.output_schema)
         landed = dataclasses.replace(batch, ended_at=ended.ended_at, loaded_at=datetime.now(UTC))
         folder.write_batch(record.index, shard.index, landed)
         self.log.info("Batch %s is landed: %d requests", batch.batch_id, shard.requests)
@@ -126,7 +133,7 @@ class ClaudeBatchToParquetOperator(BaseOperator):
     def _publish(
         self, folder: ManifestFolder, plan: Plan, record: Round, context: Context
     ) -> dict[str, object]:
-        destination = Destination.at(self.destination)
+        destination = Destination.at(self.destination, map_index=context["ti"].map_index)
         tally = publish(
             folder,
             record,
@@ -142,16 +149,10 @@ class ClaudeBatchToParquetOperator(BaseOperator):
             files=[destination.uri],
             now=datetime.now(UTC),
         )
-        write_receipt(folder, receipt)
+        write_receipt(folder, receipt, staging_root=plan.staging_root)
         apply_retention(folder, plan.retain)
         self._log_receipt(receipt)
-        return {
-            "files": receipt.files,
-            "rows": receipt.rows,
-            "outcomes": receipt.outcomes,
-            "tokens": receipt.tokens,
-            "manifest": folder.uri,
-        }
+        return _to_xcom(receipt, folder)
 
     def _log_receipt(self, receipt: Receipt) -> None:
         self.log.info(
@@ -168,3 +169,13 @@ class ClaudeBatchToParquetOperator(BaseOperator):
                 unusable,
                 receipt.rows,
             )
+
+
+def _to_xcom(receipt: Receipt, folder: ManifestFolder) -> dict[str, object]:
+    return {
+        "files": receipt.files,
+        "rows": receipt.rows,
+        "outcomes": receipt.outcomes,
+        "tokens": receipt.tokens,
+        "manifest": folder.uri,
+    }

@@ -31,7 +31,13 @@ class Submission:
     hook: ClaudeBatchHook
 
     def snapshot(
-        self, sql="select * from items order by id", *, parameters=None, max_requests=100_000, **arguments
+        self,
+        sql="select * from items order by id",
+        *,
+        parameters=None,
+        max_requests=100_000,
+        identity="0123456789abcdef",
+        **arguments,
     ):
         given = {
             "key": "id",
@@ -48,7 +54,7 @@ class Submission:
                 self.folder,
                 reader,
                 spec,
-                identity="0123456789abcdef",
+                identity=identity,
                 try_number=1,
                 max_tries=1,
                 now=NOW,
@@ -70,9 +76,9 @@ class Submission:
         schema = plan.settings.output_schema
         for shard, batch in self.folder.batches(record):
             if batch is None:
-                land_rejected(self.folder, 0, shard, json_schema=schema)
+                land_rejected(self.folder, record, shard, json_schema=schema)
             else:
-                land_shard(self.folder, 0, shard, batch, self.hook, json_schema=schema)
+                land_shard(self.folder, record, shard, batch, self.hook, json_schema=schema)
 
     def publish(self) -> pa.Table:
         plan, record = require_plan(self.folder)

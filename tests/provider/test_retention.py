@@ -6,8 +6,11 @@ from airflow_provider_claude_batch.cli.main import main
 from airflow_provider_claude_batch.submission.retention import apply_retention, collect_garbage
 from airflow_provider_claude_batch.submission.storage import Folder
 
-KEYS, REQUESTS, RESULTS = "keys-00000.parquet", "requests-00000.jsonl.zst", "results-00000.parquet"
-RECORDS = ["batch-00000.json", "round.json", "sent-00000.a1.json"]
+IDENTITY = "0123456789abcdef"
+KEYS = f"keys-00000-{IDENTITY}.parquet"
+REQUESTS = f"requests-00000-{IDENTITY}.jsonl.zst"
+RESULTS = "results-00000.parquet"
+RECORDS = ["batch-00000.json", f"round-{IDENTITY}.json", "sent-00000.a1.json"]
 
 
 @pytest.fixture

@@ -1,4 +1,5 @@
 import contextlib
+import dataclasses
 import json
 import sqlite3
 
@@ -98,11 +99,8 @@ def test_a_connection_that_breaks_before_the_last_byte_leaves_no_record(submissi
 def test_a_snapshot_that_changed_on_disk_is_not_sent(submission, emulator):
     submission.snapshot()
     _, record = require_plan(submission.folder)
-    changed = record.shards[0].__class__(
-        **{name: getattr(record.shards[0], name) for name in ("index", "requests", "body_bytes")},
-        sha256="0" * 64,
-    )
-    submission.folder.write_round(record.__class__(index=0, shards=[changed]))
+    changed = dataclasses.replace(record.shards[0], sha256="0" * 64)
+    submission.folder.write_round(dataclasses.replace(record, shards=[changed]))
     with pytest.raises(SnapshotChangedError):
         submission.send()
     assert emulator.batches == []
@@ -282,7 +280,12 @@ def test_a_record_that_cannot_be_read_is_an_error(submission, damage):
 def test_records_are_plain_json_of_the_schema_version(submission):
     submission.snapshot()
     submission.send()
-    for path in ("plan.json", "r00/round.json", "r00/sent-00000.a1.json", "r00/batch-00000.json"):
+    for path in (
+        "plan.json",
+        "r00/round-0123456789abcdef.json",
+        "r00/sent-00000.a1.json",
+        "r00/batch-00000.json",
+    ):
         assert json.loads(submission.folder.folder.read(path))["schema_version"] == SCHEMA_VERSION
 
 

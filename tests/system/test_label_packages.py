@@ -114,16 +114,17 @@ def test_the_link_is_there_while_the_sensor_waits(demo_run: DemoRun):
 
 def test_the_submission_s_folder_tells_the_whole_story(demo_run: DemoRun, labels: pa.Table):
     folder = submission_folder(demo_run)
+    identity = json.loads((folder / "plan.json").read_bytes())["identity"]
     written = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
-    assert {
+    assert written == {
         "plan.json",
-        "r00/round.json",
-        "r00/keys-00000.parquet",
-        "r00/requests-00000.jsonl.zst",
+        f"r00/round-{identity}.json",
+        f"r00/keys-00000-{identity}.parquet",
+        "r00/sent-00000.a1.json",
         "r00/batch-00000.json",
+        "r00/results-00000.parquet",
         "receipt.json",
-    } <= written
-    assert [name for name in written if name.startswith("r00/sent-00000.a")]
+    }
 
 
 def test_the_manifest_names_the_batch_that_the_api_knows(demo_run: DemoRun, airflow: AirflowStandalone):
