@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
-import re
 import secrets
 from datetime import UTC, datetime
-from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from airflow.providers.common.compat.sdk import (
-    AirflowException,
     AirflowFailException,
     AirflowSkipException,
 )
 from airflow.sdk import BaseOperator
-from jinja2 import UndefinedError
 
-from airflow_provider_claude_batch.errors import (
-    ClaudeBatchInputError,
-    CreateRefusedError,
-    DestinationError,
-    QueryError,
-    SourceColumnsError,
-    StagingError,
-)
+from airflow_provider_claude_batch.errors import ClaudeBatchInputError
 from airflow_provider_claude_batch.hooks.claude_batch import ClaudeBatchHook
 from airflow_provider_claude_batch.links.batch import ClaudeBatchLink
+from airflow_provider_claude_batch.operators.destinations import check_destinations
+from airflow_provider_claude_batch.operators.retries import a_retry_can_help
+from airflow_provider_claude_batch.operators.template_files import read_template_files
 from airflow_provider_claude_batch.sources.parquet import open_parquet
 from airflow_provider_claude_batch.sources.sql import open_query
 from airflow_provider_claude_batch.submission.check_spec import check_spec
@@ -57,18 +49,6 @@ if TYPE_CHECKING:
     from airflow_provider_claude_batch.core.rows_to_requests import OnInvalidRow, OnNull
 
     CheckParams = Callable[[Mapping[str, object]], list[Problem]]
-
-
-#: A path and nothing else, so that a prompt which only ends like one stays a prompt.
-_FILE_NAME = re.compile(r"[\w./-]+\.(sql|md|txt)")
-
-
-@runtime_checkable
-class ChecksDestination(Protocol):
-    """A task downstream that can say, before anything is paid for, that its results could not be written."""
-
-    def check_destination(self, context: Context) -> None:
-        """Raise where the destination cannot be written."""
 
 
 class ClaudeBatchSubmitOperator(BaseOperator):
@@ -218,24 +198,15 @@ class ClaudeBatchSubmitOperator(BaseOperator):
         self.linked_batch_ids: list[str] = []
 
     def resolve_template_files(self) -> None:
-        """
-        Read ``sql``, ``prompt`` and ``system`` from files where they are file names.
-
-        Airflow's own way, ``template_ext``, would take every text that ends like a file name for one, also a
-        bound parameter or a stop sequence.
-        """
-        environment = self.get_template_env()
-        for name in ("sql", "prompt", "system"):
-            value = getattr(self, name)
-            if environment.loader and isinstance(value, str) and _FILE_NAME.fullmatch(value):
-                setattr(self, name, environment.loader.get_source(environment, value)[0])
+        """Read ``sql``, ``prompt`` and ``system`` from files where they are names of files."""
+        read_template_files(self, ("sql", "prompt", "system"))
 
     def execute(self, context: Context) -> dict[str, object]:
         """Take the snapshot, send its shards, return what the sensor and the transfer need."""
         try:
             return self._submit(context)
         except ClaudeBatchInputError as error:
-            if _a_retry_can_help(error):
+            if a_retry_can_help(error):
                 raise
             raise AirflowFailException(f"{type(error).__name__}: {error}") from error
 
@@ -321,14 +292,6 @@ class ClaudeBatchSubmitOperator(BaseOperator):
             max_tries=ti.max_tries,
         )
 
-    def _check_destinations(self, context: Context) -> None:
-        for task in self.get_flat_relatives(upstream=False):
-            if isinstance(task, ChecksDestination) and _takes_output_of(task, self.task_id):
-                try:
-                    task.check_destination(context)
-                except (UndefinedError, AirflowException) as error:
-                    self.log.info("The destination of %s cannot be known yet: %s", task, type(error).__name__)
-
     def _take_snapshot(
         self, folder: ManifestFolder, spec: SubmissionSpec, check: CheckParams, context: Context
     ) -> Plan:
@@ -387,7 +350,7 @@ class ClaudeBatchSubmitOperator(BaseOperator):
     def _send(self, folder: ManifestFolder, hook: ClaudeBatchHook, context: Context) -> None:
         plan, first_round = require_plan(folder)
         if plan.row_count:
-            self._check_destinations(context)
+            check_destinations(self, context)
         sent_shards = send_shards(
             folder,
             first_round,
@@ -413,17 +376,3 @@ class ClaudeBatchSubmitOperator(BaseOperator):
         context["ti"].xcom_push(key="manifest", value=reference.manifest)
         context["ti"].xcom_push(key="batch_ids", value=list(reference.batch_ids))
         return reference.to_xcom()
-
-
-def _takes_output_of(task: object, task_id: str) -> bool:
-    """Return whether the ``submission`` of a task is the output of the task ``task_id``."""
-    operator = getattr(getattr(task, "submission", None), "operator", None)
-    return getattr(operator, "task_id", None) == task_id
-
-
-def _a_retry_can_help(error: ClaudeBatchInputError) -> bool:
-    """Databases and stores come back, a broken body and a rate limit pass; the rest needs a person first."""
-    if isinstance(error, CreateRefusedError):
-        return error.status_code in (0, HTTPStatus.TOO_MANY_REQUESTS)
-    is_of_database = isinstance(error, QueryError) and not isinstance(error, SourceColumnsError)
-    return is_of_database or isinstance(error, DestinationError | StagingError)
