@@ -68,6 +68,9 @@ class ShardCutter:
         :return: Slices that cover ``sizes``, in order. A shard is full when a slice of the next one comes.
         :raises ValueError: A single request does not fit in a shard.
         """
+        if self._take_whole(sizes):
+            yield Slice(self._index, 0, len(sizes))
+            return
         start = 0
         for position, size in enumerate(sizes):
             if not size:
@@ -83,6 +86,14 @@ class ShardCutter:
             self._payload += size
         if start < len(sizes):
             yield Slice(self._index, start, len(sizes))
+
+    def _take_whole(self, sizes: Sequence[int]) -> bool:
+        count = self._count + len(sizes) - sizes.count(0)
+        payload = self._payload + sum(sizes)
+        if not sizes or count > self._max_requests or body_bytes(count, payload) > self._max_bytes:
+            return False
+        self._count, self._payload = count, payload
+        return True
 
     def _has_room(self, size: int) -> bool:
         return not self._count or (

@@ -24,7 +24,7 @@ from airflow_provider_claude_batch.core.row_params import (
 from airflow_provider_claude_batch.errors import QueryError, RequestTooLargeError, RowError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import pyarrow as pa
 
@@ -110,15 +110,19 @@ def rows_to_requests(rows: pa.RecordBatch, how: RowsToRequests, *, first_row: in
         samples=how.samples_per_row,
         readable=readable_parts(rows, how.custom_id_from, identity=how.identity, key=how.key),
     )
-    requests = list(_requests(params, ids, how))
-    for position, request in enumerate(requests):
+    custom_ids = [
+        ids.at(row, sample) for row in range(rows.num_rows) for sample in range(how.samples_per_row)
+    ]
+    requests = _requests(params, custom_ids, how)
+    too_large = max(map(len, requests), default=0) > how.max_body_bytes - body_bytes(1, 0)
+    for position, request in enumerate(requests if too_large else ()):
         if request and body_bytes(1, len(request)) > how.max_body_bytes:
             faults.add(position // how.samples_per_row, "the request alone is larger than a batch may be")
     _raise_or_reject(faults, rows, how, first_row)
-    for position in range(len(requests)):
+    for position in range(len(requests) if faults.reasons else 0):
         if position // how.samples_per_row in faults.reasons:
             requests[position] = b""
-    keys = _keys(rows, how, ids, params, faults)
+    keys = _keys(rows, how, custom_ids, params, faults)
     return EncodedRows(requests, keys, hashes, len(faults.reasons))
 
 
@@ -131,11 +135,16 @@ def _built(rows: pa.RecordBatch, how: RowsToRequests, faults: Faults, first_row:
         raise RowError(str(error), row=first_row + error.row, key=row_key(rows, how.key, error.row)) from None
 
 
-def _requests(params: Sequence[bytes], ids: CustomIds, how: RowsToRequests) -> Iterator[bytes]:
-    for row, encoded in enumerate(params):
-        for sample in range(how.samples_per_row):
-            custom_id = ids.at(row, sample).encode()
-            yield b'{"custom_id":"%s","params":%s}' % (custom_id, encoded) if encoded else b""
+def _requests(params: Sequence[bytes], custom_ids: Sequence[str], how: RowsToRequests) -> list[bytes]:
+    each = (
+        params
+        if how.samples_per_row == 1
+        else [encoded for encoded in params for _ in range(how.samples_per_row)]
+    )
+    return [
+        b"".join((b'{"custom_id":"', custom_id.encode(), b'","params":', encoded, b"}")) if encoded else b""
+        for custom_id, encoded in zip(custom_ids, each, strict=True)
+    ]
 
 
 def _raise_or_reject(faults: Faults, rows: pa.RecordBatch, how: RowsToRequests, first_row: int) -> None:
@@ -170,7 +179,11 @@ def row_key(rows: pa.RecordBatch, key: Sequence[str], row: int) -> str:
 
 
 def _keys(
-    rows: pa.RecordBatch, how: RowsToRequests, ids: CustomIds, params: Sequence[bytes], faults: Faults
+    rows: pa.RecordBatch,
+    how: RowsToRequests,
+    custom_ids: Sequence[str],
+    params: Sequence[bytes],
+    faults: Faults,
 ) -> pa.RecordBatch:
     import pyarrow as pa
 
@@ -182,9 +195,7 @@ def _keys(
     reasons = [faults.reasons.get(row) for row in range(rows.num_rows)]
     return pa.RecordBatch.from_arrays(
         [
-            pa.array(
-                [ids.at(row, sample) for row in range(rows.num_rows) for sample in samples], pa.string()
-            ),
+            pa.array(custom_ids, pa.string()),
             pa.array([sample for _ in range(rows.num_rows) for sample in samples], pa.int32()),
             *(column if how.samples_per_row == 1 else column.take(positions) for column in own),
             pa.array([digest for digest in digests for _ in samples], pa.string()),

@@ -55,6 +55,10 @@ def _equal_hashes(hashes: array[int]) -> list[int]:
     import numpy as np
 
     values = np.frombuffer(hashes, dtype=np.int64) if hashes else np.empty(0, dtype=np.int64)
+    in_order = np.sort(values)
+    if not (in_order[1:] == in_order[:-1]).any():
+        return []
+    del in_order
     order = np.argsort(values, kind="stable")
     equal = values[order][1:] == values[order][:-1]
     return sorted({int(row) for row in order[1:][equal]} | {int(row) for row in order[:-1][equal]})

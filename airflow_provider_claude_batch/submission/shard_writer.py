@@ -53,9 +53,11 @@ class ShardWriter:
         self._keys.write_batch(keys)
         if not (sent := [request for request in requests if request]):
             return
-        body = b",".join(sent)
-        self._digest.update(b"," + body if self._count else body)
-        self._requests.write(b"\n".join(sent) + b"\n")
+        if self._count:
+            self._digest.update(b",")
+        self._digest.update(b",".join(sent))
+        self._requests.write(b"\n".join(sent))
+        self._requests.write(b"\n")
         self._count += len(sent)
         self._payload += sum(map(len, sent))
 

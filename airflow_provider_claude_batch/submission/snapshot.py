@@ -37,6 +37,9 @@ if TYPE_CHECKING:
     from airflow_provider_claude_batch.submission.manifest_folder import ManifestFolder
     from airflow_provider_claude_batch.submission.spec import SubmissionSpec
 
+#: Bytes of rows that are encoded at once.
+_SLICE_BYTES = 1_000_000
+
 #: Part of every request digest: what decides an answer besides ``params``.
 _DIGEST_CONTEXT = b"/v1/messages/batches\x00"
 
@@ -159,6 +162,14 @@ def _how(
     )
 
 
+def _small_batches(reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
+    """Yield the same rows in slices of about :data:`_SLICE_BYTES`: requests are several times their rows."""
+    for rows in reader:
+        step = max(1, _SLICE_BYTES * rows.num_rows // max(rows.nbytes, 1))
+        for start in range(0, rows.num_rows, step):
+            yield rows.slice(start, step)
+
+
 def _write_shards(
     folder: ManifestFolder,
     reader: pa.RecordBatchReader,
@@ -173,7 +184,7 @@ def _write_shards(
     with ExitStack() as stack:
         writer = ShardWriter(scratch, round_index=0, index=index, identity=how.identity, keys_schema=schema)
         stack.callback(writer.close)
-        for rows in reader:
+        for rows in _small_batches(reader):
             encoded = rows_to_requests(rows, how, first_row=len(passed.hashes))
             passed.hashes.extend(encoded.key_hashes)
             passed.rejected_rows += encoded.rejected_rows
