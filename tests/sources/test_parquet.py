@@ -130,7 +130,7 @@ def bucket(monkeypatch):
     from airflow.sdk import ObjectStoragePath
 
     fs = ObjectStoragePath("s3://s3_lake@lake/").fs
-    fs.mkdir("lake")
+    fs.makedirs("lake", exist_ok=True)
     yield fs
     server.stop()
 

@@ -116,7 +116,7 @@ def test_every_type_and_hostile_value_arrives_as_it_is_in_the_table(every_type, 
 
 def test_every_type_goes_through_the_shards_parquet_unchanged(every_type, driver, tmp_path):
     table = read(every_type)
-    writer = ShardWriter(tmp_path, round_index=0, index=0, keys_schema=table.schema)
+    writer = ShardWriter(tmp_path, round_index=0, index=0, identity="a" * 16, keys_schema=table.schema)
     for rows in table.to_batches():
         writer.write([b"{}"] * rows.num_rows, rows)
     writer.finish(ManifestFolder.at(str(tmp_path / "staging")).folder)
