@@ -204,10 +204,12 @@ class Batches:
         return ending is not None and self.clock.now() >= ending.ended_at
 
     def _settle_soon(self, batch_id: str) -> Future[None]:
-        if batch_id not in self._settling:
+        future = self._settling.get(batch_id)
+        if future is None:
             future = self._settling[batch_id] = self._submit(self._settle, batch_id)
+            # May run at once, and in the worker's thread: the dict is not asked again.
             future.add_done_callback(lambda _: self._settling.pop(batch_id, None))
-        return self._settling[batch_id]
+        return future
 
     def _submit(self, work: Callable[[str], None], batch_id: str) -> Future[None]:
         future = self._worker.submit(work, batch_id)
