@@ -90,3 +90,17 @@ class Submission:
             json_schema=plan.settings.output_schema,
         )
         return pq.read_table(self.destination / "data.parquet")
+
+
+def create_batches(count: int = 1) -> list[str]:
+    """Create batches of one request each on the default connection and return their ids."""
+    request = {
+        "custom_id": "a",
+        "params": {
+            "model": "claude-haiku-5-5",
+            "max_tokens": 5,
+            "messages": [{"role": "user", "content": "Hi"}],
+        },
+    }
+    with ClaudeBatchHook().client as client:
+        return [client.messages.batches.create(requests=[request]).id for _ in range(count)]

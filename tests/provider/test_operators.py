@@ -2,9 +2,9 @@ import pytest
 from airflow.sdk import DAG
 
 from airflow_provider_claude_batch.errors import ClaudeBatchInputError
-from airflow_provider_claude_batch.hooks.claude_batch import ClaudeBatchHook
 from airflow_provider_claude_batch.operators.submit import ClaudeBatchSubmitOperator
 from airflow_provider_claude_batch.sensors.batch import ClaudeBatchSensor
+from tests.provider.submitting import create_batches
 
 
 def submit_with(folder, **arguments):
@@ -33,22 +33,9 @@ def test_texts_may_stand_in_files_and_nothing_else_is_taken_for_one(tmp_path):
     assert operator.request_params == {"stop_sequences": [".md"]}
 
 
-def create(emulator):
-    request = {
-        "custom_id": "a",
-        "params": {
-            "model": "claude-haiku-5-5",
-            "max_tokens": 5,
-            "messages": [{"role": "user", "content": "Hi"}],
-        },
-    }
-    with ClaudeBatchHook().client as client:
-        return client.messages.batches.create(requests=[request]).id
-
-
 @pytest.mark.parametrize("status", [500, 404, 401])
 def test_a_poke_that_fails_goes_on_waiting(emulator, status):
-    batch_id = create(emulator)
+    (batch_id,) = create_batches()
     sensor = ClaudeBatchSensor(task_id="wait", batch_ids=[batch_id], deferrable=False)
     emulator.fail("retrieve", with_="status", status=status, times=3 if status == 500 else 1)
     assert sensor.poke({}) is False

@@ -4,21 +4,8 @@ import time
 import pytest
 
 from airflow_provider_claude_batch.core.poll_decision import PollDecision, decide, poll_seconds
-from airflow_provider_claude_batch.hooks.claude_batch import ClaudeBatchHook
 from airflow_provider_claude_batch.triggers.batch import ClaudeBatchTrigger
-
-
-def create(emulator, count=1):
-    request = {
-        "custom_id": "a",
-        "params": {
-            "model": "claude-haiku-5-5",
-            "max_tokens": 5,
-            "messages": [{"role": "user", "content": "Hi"}],
-        },
-    }
-    with ClaudeBatchHook().client as client:
-        return [client.messages.batches.create(requests=[request]).id for _ in range(count)]
+from tests.provider.submitting import create_batches
 
 
 def first_event(batch_ids, *, timeout=60, poll_interval=0.02):
@@ -38,12 +25,12 @@ def test_path_and_arguments_are_stored_in_databases_and_never_change():
 
 @pytest.mark.parametrize("count", [1, 3])
 def test_the_end_of_all_batches_is_reported(emulator, count):
-    batch_ids = create(emulator, count)
+    batch_ids = create_batches(count)
     assert first_event(batch_ids) == {"status": "ended", "batch_ids": batch_ids, "waiting": []}
 
 
 def test_several_batches_are_looked_at_with_one_call(emulator):
-    batch_ids = create(emulator, 3)
+    batch_ids = create_batches(3)
     emulator.advance(1)
     first_event(batch_ids)
     assert emulator.calls.count_of("retrieve") == 0
@@ -51,7 +38,7 @@ def test_several_batches_are_looked_at_with_one_call(emulator):
 
 
 def test_looks_that_fail_neither_end_nor_cancel_a_wait(emulator):
-    batch_ids = create(emulator)
+    batch_ids = create_batches()
     emulator.fail("retrieve", with_="status", status=500, times=3)
     emulator.fail("retrieve", with_="status", status=401, times=2)
     emulator.fail("retrieve", with_="status", status=404, times=2)
@@ -64,7 +51,7 @@ def test_looks_that_fail_neither_end_nor_cancel_a_wait(emulator):
 def test_a_look_leaves_no_line_in_the_log(emulator, caplog):
     caplog.set_level("INFO")
     emulator.settings(seconds_per_batch=3600)
-    batch_ids = create(emulator)
+    batch_ids = create_batches()
     caplog.clear()
     first_event(batch_ids, timeout=0.3)
     assert emulator.calls.count_of("retrieve") > 2
@@ -74,7 +61,7 @@ def test_a_look_leaves_no_line_in_the_log(emulator, caplog):
 
 def test_a_wait_whose_time_is_up_is_late_and_cancels_nothing(emulator):
     emulator.settings(seconds_per_batch=3600)
-    batch_ids = create(emulator, 2)
+    batch_ids = create_batches(2)
     assert first_event(batch_ids, timeout=0.1) == {
         "status": "late",
         "batch_ids": batch_ids,
