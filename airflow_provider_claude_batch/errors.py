@@ -14,6 +14,8 @@ All errors of this package, in two branches: before and after the paid call.
     - CreateRefusedError
   + ClaudeBatchRunError (a RuntimeError): something was, or may have been, sent
     - SubmissionUncertainError
+    - OtherAccountError
+    - GenerationClosedError
     - PartlySentError
     - ManifestUnreadableError
     - SnapshotChangedError
@@ -89,14 +91,25 @@ class CreateRefusedError(ClaudeBatchInputError):
     :param status_code: HTTP status of the answer.
     :param error_type: The API's word, such as ``invalid_request_error``.
     :param request_id: The API's ``request-id``, to quote to Anthropic's support.
+    :param is_temporary: It passes by itself: a rate limit, a connection that broke.
+    :param retry_after_seconds: What the API asks to wait, if it does.
     """
 
     def __init__(
-        self, message: str, *, status_code: int, error_type: str | None, request_id: str | None
+        self,
+        message: str,
+        *,
+        status_code: int,
+        error_type: str | None,
+        request_id: str | None,
+        is_temporary: bool,
+        retry_after_seconds: float | None = None,
     ) -> None:
         self.status_code = status_code
         self.error_type = error_type
         self.request_id = request_id
+        self.is_temporary = is_temporary
+        self.retry_after_seconds = retry_after_seconds
         super().__init__(message)
 
 
@@ -108,8 +121,20 @@ class SubmissionUncertainError(ClaudeBatchRunError):
     """The whole body of a create went out and no answer came back: the batch may exist."""
 
 
+class OtherAccountError(ClaudeBatchRunError):
+    """The connection's key is of another workspace than the one that the submission was begun with."""
+
+
+class GenerationClosedError(ClaudeBatchRunError):
+    """A later generation of the same submission has been opened; this one sends nothing more."""
+
+
 class PartlySentError(ClaudeBatchRunError):
-    """The API refused a shard after it had accepted others of the same submission."""
+    """
+    The API refused a shard after it had accepted others of the same submission.
+
+    Its cause is the :class:`CreateRefusedError`.
+    """
 
 
 class ManifestUnreadableError(ClaudeBatchRunError):

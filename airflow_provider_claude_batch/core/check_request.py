@@ -8,8 +8,10 @@ caller.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from typing import TypeGuard
 
 from airflow_provider_claude_batch.errors import ClaudeBatchInputError
 
@@ -21,6 +23,9 @@ _NOT_IN_BATCHES = {
     "fallbacks": "batches have no server-side fallbacks",
     "store": "batches do not store conversations",
 }
+
+#: Ids of the API, of the platforms, and of gateways.
+_MODEL_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@/-]{0,127}")
 
 #: Gone with the API version 2026-10-21. https://platform.claude.com/docs/en/api/versioning, read 2026-11-22.
 _SAMPLING = ("temperature", "top_p", "top_k")
@@ -68,12 +73,14 @@ class Circumstances:
     :param api_version: Value of the header ``anthropic-version``.
     :param betas: Values of the header ``anthropic-beta``.
     :param models: Facts by model id; a model that is not in it is not checked.
+    :param unknown_models: Ids that the API said it does not know.
     """
 
     known_params: frozenset[str]
     api_version: str
     betas: tuple[str, ...] = ()
     models: Mapping[str, ModelFacts]
+    unknown_models: Collection[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +105,7 @@ def check_params(params: Mapping[str, object], circumstances: Circumstances) -> 
         *_check_max_tokens(params, circumstances),
         *_check_messages(params),
         *_check_model(params, circumstances.models.get(str(params.get("model")))),
+        *_check_model_id(params.get("model"), circumstances.unknown_models),
     ]
 
 
@@ -123,10 +131,23 @@ def _check_names(params: Mapping[str, object], circumstances: Circumstances) -> 
                 yield Problem(f"$.{name}", f"is not a parameter of API version {circumstances.api_version}")
         elif name not in circumstances.known_params and name not in _NOT_IN_BATCHES:
             yield Problem(f"$.{name[:64]}", "is not a parameter of the Messages API")
-    if not params.get("model"):
-        yield Problem("$.model", "is missing")
     if not params.get("messages"):
         yield Problem("$.messages", "is empty")
+
+
+def _check_model_id(model: object, unknown: Collection[str]) -> Iterator[Problem]:
+    # An id is not quoted: a function of the author's may have taken it from a row.
+    if not model:
+        yield Problem("$.model", "is missing")
+    elif not is_model_id(model):
+        yield Problem("$.model", "is not the id of a model")
+    elif model in unknown:
+        yield Problem("$.model", "is a model that the API does not know")
+
+
+def is_model_id(model: object) -> TypeGuard[str]:
+    """Say whether a value can be a model's id, and so whether the API can be asked about it."""
+    return isinstance(model, str) and _MODEL_ID.fullmatch(model) is not None
 
 
 def _check_max_tokens(params: Mapping[str, object], circumstances: Circumstances) -> Iterator[Problem]:

@@ -33,6 +33,21 @@ _FORMATS: dict[str, tuple[object, pa.DataType]] = {
     "date-time": (Annotated[dt.datetime, msgspec.Meta(tz=True)], pa.timestamp("us", tz="UTC")),
 }
 
+#: Keywords that ask nothing of an answer.
+_ANNOTATIONS = frozenset({"title", "description", "default", "examples", "$comment", "deprecated"})
+
+_BOUNDS = frozenset({"type", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"})
+
+#: Keywords of each type that its values are checked against.
+_CHECKED = {
+    "string": frozenset({"type", "minLength", "maxLength", "pattern"}),
+    "integer": _BOUNDS,
+    "number": _BOUNDS,
+    "boolean": frozenset({"type"}),
+    "array": frozenset({"type", "items"}),
+    "object": frozenset({"type", "properties", "required", "additionalProperties"}),
+}
+
 
 @dataclass(frozen=True, slots=True)
 class AnswerType:
@@ -66,6 +81,55 @@ def answer_struct(columns: Mapping[str, AnswerType]) -> type[msgspec.Struct]:
     Return the class that a whole answer is decoded into; a field more or less than the schema's is an error.
     """
     return _struct("Answer", {name: column.checked for name, column in columns.items()})
+
+
+def unchecked_part(json_schema: Mapping[str, object]) -> JsonObject | None:
+    """
+    Return what of a schema the types of :func:`answer_columns` leave unchecked, or ``None`` for nothing.
+
+    :param json_schema: As :func:`~.output_schema.to_json_schema` returns it.
+    """
+    if not json_schema.keys() - _ANNOTATIONS <= _CHECKED["object"]:
+        return dict(json_schema)
+    return _unchecked_members(json_schema["properties"])
+
+
+def _unchecked_members(properties: object) -> JsonObject | None:
+    members = properties.items() if _is_object(properties) else ()
+    rest = {name: part for name, member in members if (part := _unchecked(member)) is not None}
+    return {"properties": rest} if rest else None
+
+
+def _unchecked(node: object) -> JsonObject | None:
+    if not _is_object(node):
+        return {"anyOf": [node]}
+    if _is_checked(node):
+        return None
+    is_plain = node.keys() - _ANNOTATIONS <= _CHECKED.get(str(node.get("type")), frozenset())
+    if not is_plain or _answer_type("", node).is_json:
+        return node
+    if "items" in node:
+        return {"items": _unchecked(node["items"])}
+    return _unchecked_members(node["properties"])
+
+
+def _is_checked(node: object) -> bool:
+    if not _is_object(node):
+        return False
+    keywords = node.keys() - _ANNOTATIONS
+    if (inner := _nullable(node)) is not None:
+        return len(keywords) == 1 and _is_checked(inner)
+    if keywords & {"enum", "const"}:
+        return keywords < {"type", "enum", "const"} and not _answer_type("", node).is_json
+    if node.get("format") in _FORMATS:
+        return keywords == {"type", "format"} and node.get("type") == "string"
+    kind = str(node.get("type"))
+    properties = node.get("properties", {})
+    members = [*properties.values()] if _is_object(properties) else [None]
+    members += [node["items"]] if "items" in node else []
+    is_container = kind in ("object", "array")
+    is_open = is_container and not members
+    return not is_open and keywords <= _CHECKED.get(kind, frozenset()) and all(map(_is_checked, members))
 
 
 def _struct(name: str, members: Mapping[str, object]) -> type[msgspec.Struct]:

@@ -20,6 +20,10 @@ from airflow_provider_claude_batch.errors import ManifestUnreadableError
 #: Of every record. Readers refuse a number they do not know.
 SCHEMA_VERSION = 1
 
+#: In ``claude_rejected`` of a row's keys: the row is among another shard's keys too, whose answers are taken
+#: from an earlier generation.
+TAKEN = "taken from an earlier generation"
+
 Record = TypeVar("Record")
 
 #: What stays in a manifest folder when its results are published, beside the JSON records.
@@ -63,6 +67,7 @@ class Plan:
     :param retain_failed_days: Days that everything stays where there is none, from the snapshot on.
     :param try_number: Of the task instance that took the snapshot.
     :param max_tries: Of the same; a person's *clear* of a finished task raises it.
+    :param workspace_id: The API's own word, where it gives one; another key's workspace is refused.
     """
 
     identity: str
@@ -79,7 +84,21 @@ class Plan:
     schema_version: int = SCHEMA_VERSION
     deadline: dt.datetime | None = None
     max_cost_usd: str | None = None
+    organization_id: str | None = None
     workspace_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taken:
+    """
+    Where the answers of a shard come from that is not sent, since the same requests were sent before.
+
+    :param manifest: URI of the generation that sent them.
+    """
+
+    manifest: str
+    round_index: int
+    shard_index: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,15 +106,18 @@ class ShardRecord:
     """
     One shard of a round.
 
-    :param requests: Number of its requests; 0 where every row of it was rejected, and it becomes no batch.
+    :param requests: Number of its requests; 0 where it becomes no batch: every row of it was rejected, or
+        its answers are ``taken``.
     :param body_bytes: Exact size of the create's body.
     :param sha256: Of that body, in hexadecimal.
+    :param taken: Where its answers come from; its keys then hold the ``custom_id`` of the request there.
     """
 
     index: int
     requests: int
     body_bytes: int
     sha256: str
+    taken: Taken | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +142,7 @@ class Sent:
 
     :param cursor: Newest batch of the workspace before the create, or ``None`` where there was none.
     :param request_count: Requests of the shard, by which its batch is found in the list.
+    :param sent_at: By the API's clock, with which the list's times can be compared.
     """
 
     attempt: int
@@ -132,13 +155,19 @@ class Sent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refused:
-    """``rNN/refused-NNNNN.aK.json``: the API gave attempt K a definite no, so it became no batch."""
+    """
+    ``rNN/refused-NNNNN.aK.json``: attempt K became no batch and never will.
+
+    :param status_code: Of the API's definite no; 0 where the last byte was withheld.
+    :param is_closed: There will be no further attempt: a later generation has taken the submission over.
+    """
 
     attempt: int
     status_code: int
     error_type: str | None
     request_id: str | None
     refused_at: dt.datetime
+    is_closed: bool = False
     schema_version: int = SCHEMA_VERSION
 
 

@@ -45,7 +45,8 @@ def to_json_schema(schema: object) -> JsonObject:
 
     :param schema: A pydantic model class, a JSON Schema of type ``object``, or SQL-like columns such as
         ``"sentiment STRING, score DOUBLE, tags ARRAY<STRING>"``.
-    :raises OutputSchemaError: It is none of these, is recursive, or names a column like one of ours.
+    :raises OutputSchemaError: It is none of these, is recursive, has a keyword with a value that it cannot
+        have, or names a column like one of ours.
     """
     if isinstance(schema, str):
         document = _from_sql(schema)
@@ -60,6 +61,8 @@ def to_json_schema(schema: object) -> JsonObject:
         )
     closed = _closed(document, definitions=_definitions(document), path="$", within=())
     _check_top(closed)
+    if not isinstance(schema, str):
+        _check_keywords(closed)
     return closed
 
 
@@ -152,6 +155,18 @@ def _close_members(node: JsonObject, *, definitions: JsonObject, path: str, with
             node[keyword] = [
                 _closed(choice, definitions=definitions, path=path, within=within) for choice in choices
             ]
+
+
+def _check_keywords(document: JsonObject) -> None:
+    """Raise where a keyword has a value that it cannot have: no answer could be checked against it."""
+    from jsonschema import Draft202012Validator
+    from jsonschema.exceptions import SchemaError
+
+    try:
+        Draft202012Validator.check_schema(document)
+    except SchemaError as error:
+        where = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in error.absolute_path)
+        raise OutputSchemaError(f"output_schema: ${where}: {error.message}. Nothing was sent.") from error
 
 
 def _check_top(document: JsonObject) -> None:

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
 
+#: Whether a wait is for every one of its batches, or for the first that ends.
+WaitFor = Literal["all", "any"]
+
+
 @dataclass(frozen=True, slots=True)
 class PollDecision:
     """
@@ -27,7 +31,12 @@ class PollDecision:
 
 
 def decide(
-    batch_ids: Collection[str], *, seen: Mapping[str, str], now: float, timeout_at: float
+    batch_ids: Collection[str],
+    *,
+    seen: Mapping[str, str],
+    now: float,
+    timeout_at: float,
+    wait_for: WaitFor = "all",
 ) -> PollDecision:
     """
     Decide from what is known of each batch.
@@ -38,10 +47,12 @@ def decide(
     :param seen: ``processing_status`` by batch id, for the batches that the API showed.
     :param now: Epoch seconds.
     :param timeout_at: Epoch seconds after which the wait is late.
+    :param wait_for: Until ``all`` have ended, or ``any``; of no batches, never any.
     """
     waiting = tuple(batch_id for batch_id in batch_ids if seen.get(batch_id) != "ended")
-    if not waiting:
-        return PollDecision("ended", ())
+    has_ended = len(waiting) < len(batch_ids) if wait_for == "any" else not waiting
+    if has_ended:
+        return PollDecision("ended", waiting)
     return PollDecision("late" if now >= timeout_at else "wait", waiting)
 
 

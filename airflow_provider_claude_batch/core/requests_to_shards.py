@@ -6,6 +6,7 @@ Pure arithmetic on sizes, so that a caller can write each request to disk as it 
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 #: What stands around the requests in the body of a create; commas between them come on top.
 BODY_START = b'{"requests":['
 BODY_END = b"]}"
+#: A shard is cut at up to one part in so many below the limit.
+_SPREAD = 100
+
 _ENVELOPE_BYTES = len(BODY_START) + len(BODY_END)
 
 
@@ -47,16 +51,26 @@ class ShardCutter:
     """
     Cut a stream of requests into shards, in order, filling each before the next begins.
 
-    Holds three numbers, whatever the length of the stream.
+    Holds a few numbers, whatever the length of the stream.
 
     :param max_requests: Requests in one shard.
     :param max_bytes: Bytes of one shard's body, commas and envelope included.
+    :param seed: Where given, shards are cut at up to 1 % fewer requests, each at a number of its own: a batch
+        whose answer is lost is found by its count, so counts had better not meet.
     """
 
-    def __init__(self, *, max_requests: int = MAX_REQUESTS, max_bytes: int = MAX_BODY_BYTES) -> None:
-        self._max_requests = max_requests
-        self._max_bytes = max_bytes
+    def __init__(
+        self,
+        *,
+        max_requests: int = MAX_REQUESTS,
+        max_bytes: int = MAX_BODY_BYTES,
+        seed: str | None = None,
+    ) -> None:
+        self._most = max_requests
+        self.max_bytes = max_bytes
+        self._seed = seed
         self._index = 0
+        self._max_requests = self._limit()
         self._count = 0
         self._payload = 0
 
@@ -75,8 +89,8 @@ class ShardCutter:
         for position, size in enumerate(sizes):
             if not size:
                 continue
-            if body_bytes(1, size) > self._max_bytes:
-                raise ValueError(f"a request of {size} bytes does not fit in a shard of {self._max_bytes}")
+            if body_bytes(1, size) > self.max_bytes:
+                raise ValueError(f"a request of {size} bytes does not fit in a shard of {self.max_bytes}")
             if not self._has_room(size):
                 if position > start:
                     yield Slice(self._index, start, position)
@@ -87,10 +101,17 @@ class ShardCutter:
         if start < len(sizes):
             yield Slice(self._index, start, len(sizes))
 
+    def _limit(self) -> int:
+        """Return the requests of the shard that is open, at most."""
+        if self._seed is None:
+            return self._most
+        digest = hashlib.sha256(f"{self._seed}-{self._index}".encode()).digest()
+        return self._most - int.from_bytes(digest[:8]) % (self._most // _SPREAD + 1)
+
     def _take_whole(self, sizes: Sequence[int]) -> bool:
         count = self._count + len(sizes) - sizes.count(0)
         payload = self._payload + sum(sizes)
-        if not sizes or count > self._max_requests or body_bytes(count, payload) > self._max_bytes:
+        if not sizes or count > self._max_requests or body_bytes(count, payload) > self.max_bytes:
             return False
         self._count, self._payload = count, payload
         return True
@@ -98,10 +119,11 @@ class ShardCutter:
     def _has_room(self, size: int) -> bool:
         return not self._count or (
             self._count < self._max_requests
-            and body_bytes(self._count + 1, self._payload + size) <= self._max_bytes
+            and body_bytes(self._count + 1, self._payload + size) <= self.max_bytes
         )
 
     def _open_next(self) -> None:
         self._index += 1
+        self._max_requests = self._limit()
         self._count = 0
         self._payload = 0

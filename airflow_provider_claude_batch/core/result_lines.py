@@ -7,6 +7,7 @@ Wire types for msgspec, with the API's field names; fields that nothing here nee
 from __future__ import annotations
 
 import json
+import re
 from typing import Literal
 
 import msgspec
@@ -15,6 +16,9 @@ import msgspec
 Outcome = Literal[
     "ok", "truncated", "refused", "invalid_output", "errored", "expired", "canceled", "missing", "rejected"
 ]
+
+#: Where a path of the schema stands in msgspec's messages.
+_PATH = re.compile(r" - at `(\$[^`]*)`$")
 
 _TRUNCATED = frozenset({"max_tokens", "model_context_window_exceeded", "pause_turn"})
 
@@ -124,6 +128,20 @@ def answer_text(message: Message | None) -> str | None:
         return None
     texts = [block.text for block in message.content if block.text is not None and block.type == "text"]
     return "".join(texts) if texts else None
+
+
+def misfit_text(error: ValueError) -> str:
+    """
+    Say where an answer does not fit its types, and nothing of what it says.
+
+    :param error: Of msgspec, whose own words may quote the answer.
+    """
+    if not isinstance(error, msgspec.ValidationError):
+        return "The answer is not JSON"
+    path = _PATH.search(str(error))
+    return (
+        f"The answer breaks output_schema: {path[1] if path else '$'} has another type, or is out of bounds"
+    )
 
 
 def result_to_outcome(result: Result, *, fits_schema: bool) -> Outcome:

@@ -13,17 +13,20 @@ from typing import TYPE_CHECKING
 import msgspec
 import pyarrow as pa
 
+from airflow_provider_claude_batch.core.check_answer import answer_checker
 from airflow_provider_claude_batch.core.custom_ids import parse_custom_id
 from airflow_provider_claude_batch.core.json_schema_to_arrow import (
     AnswerType,
     answer_columns,
     answer_struct,
 )
+from airflow_provider_claude_batch.core.manifest import TAKEN
 from airflow_provider_claude_batch.core.result_lines import (
     ResultLine,
     Usage,
     answer_text,
     decode_line,
+    misfit_text,
     result_to_outcome,
 )
 from airflow_provider_claude_batch.errors import ResultsIncompleteError
@@ -168,6 +171,7 @@ class _Join:
         self._schema = published_schema(keys.schema, json_schema)
         self._answer = _answer_columns(json_schema)
         self._decoder = msgspec.json.Decoder(answer_struct(self._answer)) if self._answer else None
+        self._check_rest = None if json_schema is None else answer_checker(json_schema)
         first = parse_custom_id(keys.column("claude_custom_id")[0].as_py()) if keys.num_rows else None
         self._identity, self._first_ordinal = first or ("", 0)
         self._rejected = keys.column("claude_rejected").is_valid().to_pylist()
@@ -192,13 +196,14 @@ class _Join:
         return [position for position, seen in enumerate(self._seen) if not seen]
 
     def rejected(self) -> list[int]:
-        """Return the rows that were not sent, in order."""
-        return [position for position, rejected in enumerate(self._rejected) if rejected]
+        """Return the rows that were not sent and are not taken from elsewhere, in order."""
+        reasons = self._keys.column("claude_rejected").to_pylist()
+        return [position for position, reason in enumerate(reasons) if reason not in (None, TAKEN)]
 
     def record_batch(self, positions: Sequence[int], lines: Sequence[ResultLine]) -> pa.RecordBatch:
         """Return the rows of the given lines."""
         answers = [self._checked_answer(line) for line in lines]
-        columns = _line_columns(lines, fits=[fits for _, fits in answers])
+        columns = _line_columns(lines, misfits=[misfit for _, misfit in answers])
         columns["claude_batch_id"] = [self._batch_id] * len(lines)
         for i, (name, column) in enumerate(self._answer.items()):
             columns[name] = [
@@ -225,16 +230,20 @@ class _Join:
         }
         return self._assemble(positions, columns)
 
-    def _checked_answer(self, line: ResultLine) -> tuple[object | None, bool]:
+    def _checked_answer(self, line: ResultLine) -> tuple[object | None, str | None]:
+        """Return the answer, or ``None`` and why it is none."""
         if self._decoder is None:
-            return None, True
+            return None, None
         text = answer_text(line.result.message)
         if text is None:
-            return None, False
+            return None, "The answer has no text"
         try:
-            return self._decoder.decode(text), True
-        except ValueError:
-            return None, False
+            answer = self._decoder.decode(text)
+        except ValueError as error:
+            return None, misfit_text(error)
+        if self._check_rest is not None and (misfit := self._check_rest(text)) is not None:
+            return None, f"The answer breaks output_schema: {misfit}"
+        return answer, None
 
     def _assemble(self, positions: Sequence[int], columns: Mapping[str, list[object]]) -> pa.RecordBatch:
         keys = self._keys.take(pa.array(positions, pa.int64()))
@@ -269,20 +278,25 @@ def _struct_to_dict(value: object) -> object:
     return value
 
 
-def _line_columns(lines: Sequence[ResultLine], *, fits: Sequence[bool]) -> dict[str, list[object]]:
+def _line_columns(lines: Sequence[ResultLine], *, misfits: Sequence[str | None]) -> dict[str, list[object]]:
     results = [line.result for line in lines]
     messages = [result.message for result in results]
     errors = [result.error for result in results]
+    outcomes = [
+        result_to_outcome(result, fits_schema=misfit is None)
+        for result, misfit in zip(results, misfits, strict=True)
+    ]
     return {
         "claude_rounds": [1] * len(lines),
         "claude_result_type": [result.type for result in results],
-        "claude_outcome": [
-            result_to_outcome(result, fits_schema=fit) for result, fit in zip(results, fits, strict=True)
-        ],
+        "claude_outcome": list(outcomes),
         "claude_text": [answer_text(message) for message in messages],
         "claude_stop_reason": [message.stop_reason if message else None for message in messages],
         "claude_error_type": [error.error.type if error and error.error else None for error in errors],
-        "claude_error_message": [error.error.message if error and error.error else None for error in errors],
+        "claude_error_message": [
+            misfit if outcome == "invalid_output" else error.error.message if error and error.error else None
+            for outcome, misfit, error in zip(outcomes, misfits, errors, strict=True)
+        ],
         "claude_request_id": [error.request_id if error else None for error in errors],
         "claude_model": [message.model if message else None for message in messages],
         **_usage_columns([(message.usage if message else None) or _NOTHING_BILLED for message in messages]),

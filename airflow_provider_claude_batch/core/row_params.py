@@ -5,7 +5,7 @@ from __future__ import annotations
 import traceback
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 import msgspec
 
@@ -63,7 +63,7 @@ def filled_params(
     :param faults: Takes the rows that cannot be sent; what is returned for them is not to be used.
     """
     filled = [
-        _texts(rows.column(placeholder.column).to_pylist(), placeholder, on_null=on_null, faults=faults)
+        _texts(_values(rows.column(placeholder.column)), placeholder, on_null=on_null, faults=faults)
         for placeholder in template.placeholders
     ]
     for path, positions in template.fillings:
@@ -76,6 +76,17 @@ def filled_params(
     pairs = [part for texts, constant in zip(filled, rest, strict=True) for part in (texts, constant)]
     columns = [part if isinstance(part, list) else [part] * rows.num_rows for part in pairs]
     return [b"".join((first, *parts)) for parts in zip(*columns, strict=True)]
+
+
+def _values(column: pa.Array) -> Sequence[object]:
+    """Return what a template formats: Python's values, and JSON in the place of lists, structs and maps."""
+    from pyarrow import types
+
+    if not types.is_nested(column.type):
+        return cast("list[object]", column.to_pylist())
+    from airflow_provider_claude_batch.core.arrow_to_json import nested_to_json
+
+    return nested_to_json(column)
 
 
 def _texts(

@@ -87,7 +87,7 @@ def value_to_text(value: object, placeholder: Placeholder) -> str:
     """
     Return the text that a placeholder takes: ``format(value, spec)``, and ``true``/``false`` for booleans.
 
-    :param value: A value of the row, not ``None``.
+    :param value: A value of the row, not ``None``; lists, structs and maps are JSON text already.
     :param placeholder: Where the text goes.
     :raises TypeError: Values of this type have no text there.
     :raises ValueError: The spec does not suit the value.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from email.utils import formatdate
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
@@ -56,6 +57,7 @@ class _CommonHeaders:
         now, limit = self.batches.clock.now(), self.batches.settings.calls_per_minute
         next_minute = (now // SECONDS_PER_MINUTE + 1) * SECONDS_PER_MINUTE
         return {
+            "date": formatdate(now, usegmt=True),
             "anthropic-organization-id": _ORGANIZATION_ID,
             "anthropic-workspace-id": scope["state"]["workspace"],
             "anthropic-ratelimit-requests-limit": str(limit),

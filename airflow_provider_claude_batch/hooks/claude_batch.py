@@ -10,38 +10,26 @@ from __future__ import annotations
 import asyncio
 from contextlib import contextmanager
 from functools import cached_property
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, cast
 
 from airflow.sdk import BaseHook
 
-from airflow_provider_claude_batch.errors import (
-    ClaudeBatchInputError,
-    CreateRefusedError,
-    SubmissionUncertainError,
-)
+from airflow_provider_claude_batch.errors import ClaudeBatchInputError
+from airflow_provider_claude_batch.hooks.listing import list_batches
+from airflow_provider_claude_batch.hooks.refusals import lost, refused_or_uncertain, uncertain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from datetime import datetime
 
     from airflow.providers.anthropic.hooks.anthropic import AnthropicHook
-    from anthropic import Anthropic, APIError, APIStatusError, AsyncAnthropic
+    from anthropic import Anthropic, AsyncAnthropic
     from anthropic.types.messages import MessageBatch
 
     from airflow_provider_claude_batch.hooks.batch_body import BatchBody
+    from airflow_provider_claude_batch.hooks.listing import Listing
 
 _BATCHES = "/v1/messages/batches"
-
-#: Statuses whose messages speak of the account; those of others may quote a request.
-_OF_THE_ACCOUNT = (
-    HTTPStatus.UNAUTHORIZED,
-    HTTPStatus.PAYMENT_REQUIRED,
-    HTTPStatus.FORBIDDEN,
-    HTTPStatus.TOO_MANY_REQUESTS,
-)
-
-#: Statuses below 500 that do not say whether the batch was accepted.
-_ANSWERS_NOTHING = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.CONFLICT)
 
 
 class ClaudeBatchHook(BaseHook):
@@ -97,6 +85,20 @@ class ClaudeBatchHook(BaseHook):
         """Return :attr:`client`."""
         return self.client
 
+    @cached_property
+    def max_queued_requests(self) -> int | None:
+        """The connection's extra of that name: requests that its workspace's queue takes; or ``None``."""
+        extra = self.get_connection(self.claude_conn_id).extra_dejson.get("max_queued_requests")
+        if extra is None:
+            return None
+        try:
+            return int(extra)
+        except (TypeError, ValueError) as error:
+            raise ClaudeBatchInputError(
+                f"claude_conn_id {self.claude_conn_id!r}: the extra max_queued_requests is not a number. "
+                "Nothing was sent."
+            ) from error
+
     async def get_async_conn(self) -> AsyncAnthropic:
         """Return a new asynchronous client; the caller closes it."""
         # Importing the SDK takes seconds, in which an event loop would stand still.
@@ -108,15 +110,18 @@ class ClaudeBatchHook(BaseHook):
         from anthropic import APIError
 
         try:
-            self.newest_batch_id()
+            self.list_batches()
         except (ClaudeBatchInputError, APIError) as error:
             return False, str(error)
         return True, "The Message Batches API answers."
 
-    def newest_batch_id(self) -> str | None:
-        """Return the id of the newest batch of the workspace, or ``None`` where there is none. Free."""
-        page = self.client.messages.batches.list(limit=1)
-        return page.data[0].id if page.data else None
+    def list_batches(self, *, back_to: datetime | None = None) -> Listing:
+        """
+        Return the batches of the workspace, newest first, back to all that may still run. Free.
+
+        :param back_to: And back to this time.
+        """
+        return list_batches(self.client, back_to=back_to)
 
     def create_batch(self, body: BatchBody, *, betas: Sequence[str] = ()) -> MessageBatch:
         """
@@ -142,20 +147,24 @@ class ClaudeBatchHook(BaseHook):
         except anthropic.APIConnectionError as error:
             if body.failure is not None:
                 raise body.failure from None
-            raise _lost(error, body) from None
+            raise lost(error, body) from None
         except anthropic.APIStatusError as error:
             # The SDK's message may quote a request: it is neither repeated nor chained.
-            raise _refused_or_uncertain(error, body) from None
+            raise refused_or_uncertain(error, body) from None
         except anthropic.APIError as error:
-            raise _lost(error, body) from None
+            raise lost(error, body) from None
         if not isinstance(batch, MessageBatch):
             # A proxy that answers 200 with a page of its own.
-            raise _uncertain("an answer that is no batch")
+            raise uncertain("an answer that is no batch")
         return batch
 
     def retrieve_batch(self, batch_id: str) -> MessageBatch:
         """Return a batch as it is. Free, and retried by the SDK."""
         return self.client.messages.batches.retrieve(batch_id)
+
+    def cancel_batch(self, batch_id: str) -> MessageBatch:
+        """Ask the API to cancel a batch; what it has answered until then is billed and can be read."""
+        return self.client.messages.batches.cancel(batch_id)
 
     @contextmanager
     def open_results(self, batch_id: str) -> Iterator[Iterator[bytes]]:
@@ -179,48 +188,3 @@ class ClaudeBatchHook(BaseHook):
             yield response.iter_bytes()
         finally:
             response.close()
-
-
-def _refused_or_uncertain(error: APIStatusError, body: BatchBody) -> Exception:
-    status = error.status_code
-    if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in _ANSWERS_NOTHING:
-        return _lost(error, body)
-    facts = f"HTTP {status} {error.type or ''}".strip()
-    return CreateRefusedError(
-        f"The API refused the batch: {facts}{_safe_words(error)} (request-id {error.request_id}). It was "
-        "not accepted and nothing is billed.",
-        status_code=status,
-        error_type=error.type,
-        request_id=error.request_id,
-    )
-
-
-def _safe_words(error: APIStatusError) -> str:
-    """
-    Return the API's message where it speaks of the account, and nothing where it may speak of a request.
-    """
-    if error.status_code not in _OF_THE_ACCOUNT or not isinstance(error.body, dict):
-        return ""
-    inner = error.body.get("error")
-    message = inner.get("message") if isinstance(inner, dict) else None
-    return f": {message}" if isinstance(message, str) else ""
-
-
-def _lost(error: APIError, body: BatchBody) -> Exception:
-    kind = type(error).__name__
-    if not body.is_committed:
-        return CreateRefusedError(
-            f"The connection failed before the body was whole ({kind}): nothing was accepted and nothing is "
-            "billed. A retry sends it.",
-            status_code=0,
-            error_type=None,
-            request_id=None,
-        )
-    return _uncertain(kind)
-
-
-def _uncertain(what: str) -> SubmissionUncertainError:
-    return SubmissionUncertainError(
-        f"The whole body went out and the answer is not known ({what}): the API may have accepted the "
-        "batch. It is not sent again."
-    )

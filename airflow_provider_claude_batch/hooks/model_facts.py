@@ -6,51 +6,68 @@ import re
 from typing import TYPE_CHECKING
 
 from airflow_provider_claude_batch.core.check_request import Circumstances, ModelFacts
-from airflow_provider_claude_batch.errors import ClaudeBatchInputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from anthropic import Anthropic
     from anthropic.types import ModelInfo
 
 _VERSION = re.compile(r"-(\d{1,2})(?:-(\d{1,2}))?(?:-|$)")
+
+#: Models that one submission asks about, at most: more are no models, but texts that were taken for them.
+MAX_MODELS = 100
+
 _CHECKED_CAPABILITIES = ("batch", "structured_outputs", "image_input", "pdf_input")
 
 
-def ask_circumstances(client: Anthropic, models: Iterable[str], *, betas: Sequence[str]) -> Circumstances:
+class ModelCatalog:
     """
-    Ask the API about models, one free call each.
+    What the API says of models, one free call for each that is asked about.
 
-    A model is left out where the API cannot be asked, as behind a gateway that serves no list of models.
+    Nothing is known of a model where the API cannot be asked, as behind a gateway that serves no list of
+    models.
 
     :param client: Of the connection that will send.
-    :param models: Model ids.
-    :param betas: Values of the header ``anthropic-beta``.
-    :raises ClaudeBatchInputError: The API knows no such model.
     """
-    facts = {model: found for model in models if (found := _ask(client, model)) is not None}
+
+    def __init__(self, client: Anthropic) -> None:
+        self._client = client
+        self._asked: set[str] = set()
+        self.facts: dict[str, ModelFacts] = {}
+        #: Ids that the API does not know, with the request-id of its answer.
+        self.unknown: dict[str, str | None] = {}
+
+    def ask(self, model: str) -> None:
+        """Ask about a model, unless it was asked about or :data:`MAX_MODELS` were."""
+        from anthropic import APIError, NotFoundError
+
+        if model in self._asked or len(self._asked) >= MAX_MODELS:
+            return
+        self._asked.add(model)
+        try:
+            self.facts[model] = to_facts(self._client.models.retrieve(model))
+        except NotFoundError as error:
+            if error.type == "not_found_error":
+                self.unknown[model] = error.request_id
+        except APIError:
+            return
+
+
+def to_circumstances(client: Anthropic, catalog: ModelCatalog, *, betas: Sequence[str]) -> Circumstances:
+    """
+    Return what decides whether the API takes a request; the catalog's models may grow afterwards.
+
+    :param client: Of the connection that will send.
+    :param betas: Values of the header ``anthropic-beta``.
+    """
     return Circumstances(
         known_params=_known_params(),
         api_version=str(client.default_headers["anthropic-version"]),
         betas=tuple(betas),
-        models=facts,
+        models=catalog.facts,
+        unknown_models=catalog.unknown.keys(),
     )
-
-
-def _ask(client: Anthropic, model: str) -> ModelFacts | None:
-    from anthropic import APIError, NotFoundError
-
-    try:
-        return to_facts(client.models.retrieve(model))
-    except NotFoundError as error:
-        if error.type != "not_found_error":
-            return None
-        raise ClaudeBatchInputError(
-            f"The API knows no model {model!r} (request-id {error.request_id}). Nothing was sent."
-        ) from None
-    except APIError:
-        return None
 
 
 def to_facts(info: ModelInfo) -> ModelFacts:

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from http import HTTPStatus
-
 from airflow_provider_claude_batch.errors import (
-    ClaudeBatchInputError,
+    ClaudeBatchError,
+    ClaudeBatchRunError,
     CreateRefusedError,
     DestinationError,
+    GenerationClosedError,
+    OtherAccountError,
+    PartlySentError,
     QueryError,
     SourceColumnsError,
     StagingError,
 )
 
 
-def a_retry_can_help(error: ClaudeBatchInputError) -> bool:
-    """Databases and stores come back, a broken body and a rate limit pass; the rest needs a person first."""
+def a_retry_can_help(error: ClaudeBatchError) -> bool:
+    """Databases and stores come back, rate limits pass, lost answers are found; the rest needs a person."""
+    if isinstance(error, PartlySentError):
+        return isinstance(error.__cause__, CreateRefusedError) and error.__cause__.is_temporary
+    if isinstance(error, ClaudeBatchRunError):
+        return not isinstance(error, OtherAccountError | GenerationClosedError)
     if isinstance(error, CreateRefusedError):
-        return error.status_code in (0, HTTPStatus.TOO_MANY_REQUESTS)
+        return error.is_temporary
     is_of_database = isinstance(error, QueryError) and not isinstance(error, SourceColumnsError)
     return is_of_database or isinstance(error, DestinationError | StagingError)

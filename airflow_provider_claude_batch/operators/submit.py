@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -12,23 +11,26 @@ from airflow.providers.common.compat.sdk import (
 )
 from airflow.sdk import BaseOperator
 
-from airflow_provider_claude_batch.errors import ClaudeBatchInputError
+from airflow_provider_claude_batch.errors import ClaudeBatchError, ClaudeBatchInputError
 from airflow_provider_claude_batch.hooks.claude_batch import ClaudeBatchHook
 from airflow_provider_claude_batch.links.batch import ClaudeBatchLink
 from airflow_provider_claude_batch.operators.destinations import check_destinations
+from airflow_provider_claude_batch.operators.kill import cancel_after_kill
+from airflow_provider_claude_batch.operators.planning import log_snapshot_found, make_plan
 from airflow_provider_claude_batch.operators.retries import a_retry_can_help
 from airflow_provider_claude_batch.operators.template_files import read_template_files
+from airflow_provider_claude_batch.operators.waiting import defer, sleep_in_worker
 from airflow_provider_claude_batch.sources.parquet import open_parquet
 from airflow_provider_claude_batch.sources.sql import open_query
-from airflow_provider_claude_batch.submission.check_spec import check_spec
+from airflow_provider_claude_batch.submission.deployment import send_rules
 from airflow_provider_claude_batch.submission.manifest_folder import ManifestFolder, require_plan
+from airflow_provider_claude_batch.submission.pauses import Pause
 from airflow_provider_claude_batch.submission.reference import (
     SubmissionReference,
     read_reference,
     to_references,
 )
-from airflow_provider_claude_batch.submission.send import send_shards
-from airflow_provider_claude_batch.submission.snapshot import take_snapshot
+from airflow_provider_claude_batch.submission.send import SentShard, send_shards
 from airflow_provider_claude_batch.submission.spec import SubmissionSpec, make_spec
 from airflow_provider_claude_batch.submission.staging import (
     TaskInstanceId,
@@ -45,8 +47,9 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_claude_batch.core.check_request import Problem
-    from airflow_provider_claude_batch.core.manifest import Plan, Retain, ShardRecord
+    from airflow_provider_claude_batch.core.manifest import Plan, Retain
     from airflow_provider_claude_batch.core.rows_to_requests import OnInvalidRow, OnNull
+    from airflow_provider_claude_batch.triggers.task_state import TaskInstanceNames
 
     CheckParams = Callable[[Mapping[str, object]], list[Problem]]
 
@@ -60,10 +63,12 @@ class ClaudeBatchSubmitOperator(BaseOperator):
     ``claude_conn_id`` for the sensor and the transfer; ``manifest`` and ``batch_ids`` are pushed under their
     own keys too.
 
-    A retry, or a *clear*, continues where the last try stopped: it reads the snapshot, does not query again,
-    and sends only the shards that were never sent. A shard that was sent without its answer being recorded is
-    not sent again; the task fails and says so. A cleared task whose arguments have changed takes a new
-    snapshot.
+    A retry continues where the last try stopped: it reads the snapshot, does not query again, and sends only
+    the shards that were never sent. A shard that was sent without its answer being recorded is looked for in
+    the API's list, and sent again only when it can no longer be there. A *clear* of the finished task queries
+    again; requests that are byte for byte what was sent before are not sent again, their answers are taken.
+
+    Where that needs time, or the workspace's queue has no room, the task defers and comes back.
 
     Two templates, in this order: Jinja renders the author's text, then ``{column}`` in ``prompt`` and
     ``system`` takes the row's value. What came from a row is never rendered.
@@ -105,6 +110,10 @@ class ClaudeBatchSubmitOperator(BaseOperator):
         ``answers`` with their keys, ``everything``, so the request texts too, or ``nothing``.
     :param retain_failed_days: Days that everything stays where there was no successful load; the command
         ``claude-batch gc`` removes it then.
+    :param deferrable: Wait in the triggerer; ``False`` where there is none: the worker waits then.
+    :param poll_interval: Seconds between looks while waiting; ``None`` for one to ten minutes.
+    :param cancel_on_kill: Cancel this task's own batches when a person fails the task while it sends or
+        waits. Never on a worker's shutdown, nor on a *clear*.
     :param staging_path: Where manifest folders lie: a path or URI that every worker reaches. Default: the
         provider config ``[claude_batch] staging_path``, else a folder under ``AIRFLOW_HOME``. (templated)
     :param on_empty: What no rows mean: ``skip`` the task, or ``publish_empty``: go on without a batch, and
@@ -164,6 +173,9 @@ class ClaudeBatchSubmitOperator(BaseOperator):
         plan_only: bool = False,
         retain: Retain = "answers",
         retain_failed_days: int = 30,
+        deferrable: bool = True,
+        poll_interval: float | None = None,
+        cancel_on_kill: bool = False,
         staging_path: str | None = None,
         on_empty: Literal["skip", "publish_empty"] = "skip",
         **kwargs: Any,
@@ -193,9 +205,14 @@ class ClaudeBatchSubmitOperator(BaseOperator):
         self.plan_only = plan_only
         self.retain = retain
         self.retain_failed_days = retain_failed_days
+        self.deferrable = deferrable
+        self.poll_interval = poll_interval
+        self.cancel_on_kill = cancel_on_kill
         self.staging_path = staging_path
         self.on_empty = on_empty
         self.linked_batch_ids: list[str] = []
+        self._own_batch_ids: list[str] = []
+        self._running: tuple[ClaudeBatchHook, TaskInstanceNames] | None = None
 
     def resolve_template_files(self) -> None:
         """Read ``sql``, ``prompt`` and ``system`` from files where they are names of files."""
@@ -203,34 +220,64 @@ class ClaudeBatchSubmitOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, object]:
         """Take the snapshot, send its shards, return what the sensor and the transfer need."""
+        return self._run(context, manifest=None)
+
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, object]:
+        """Go on after a wait, with the generation that it began in."""
+        return self._run(context, manifest=event["manifest"])
+
+    def on_kill(self) -> None:
+        """Cancel this task's own batches, where that is asked for and a person has failed the task."""
+        if self.cancel_on_kill and self._running is not None:
+            hook, ti = self._running
+            cancel_after_kill(self, hook, ti, self._own_batch_ids)
+
+    def _run(self, context: Context, *, manifest: str | None) -> dict[str, object]:
         try:
-            return self._submit(context)
-        except ClaudeBatchInputError as error:
+            while True:
+                folder, hook, pause = self._submit(context, manifest)
+                if pause is None:
+                    return self._finish(folder, context)
+                manifest = folder.uri
+                self._wait(pause, hook, manifest)
+        except ClaudeBatchError as error:
             if a_retry_can_help(error):
                 raise
             raise AirflowFailException(f"{type(error).__name__}: {error}") from error
 
-    def _submit(self, context: Context) -> dict[str, object]:
+    def _submit(
+        self, context: Context, manifest: str | None
+    ) -> tuple[ManifestFolder, ClaudeBatchHook, Pause | None]:
+        """Do all that can be done now; the rest needs the pause, after which this is called again."""
         if self.submission is not None:
             return self._send_plan(context)
         spec = self._spec()
         hook = ClaudeBatchHook(self.claude_conn_id)
-        client = hook.get_conn()
-        folder = self._folder(context, spec)
-        plan = folder.read_plan()
-        if plan is None:
-            plan = self._take_snapshot(folder, spec, check_spec(spec, client), context)
+        folder = ManifestFolder.at(manifest) if manifest else self._folder(context, spec)
+        if plan := folder.read_plan():
+            if not manifest:
+                log_snapshot_found(self, folder, plan, spec)
         else:
-            self._log_snapshot_found(folder, plan, spec)
+            made = make_plan(
+                self,
+                folder,
+                spec,
+                hook,
+                open_rows=lambda: self._open_rows(spec),
+                staging_root=staging_root(self.staging_path),
+                ti=context["ti"],
+            )
+            if isinstance(made, Pause):
+                return folder, hook, made
+            plan = made
         if not plan.row_count and self.on_empty == "skip":
             raise AirflowSkipException("The source returned no rows.")
         if self.plan_only:
             self._log_plan(folder, plan)
-        else:
-            self._send(folder, hook, context)
-        return self._finish(folder, context)
+            return folder, hook, None
+        return folder, hook, self._send(folder, hook, context)
 
-    def _send_plan(self, context: Context) -> dict[str, object]:
+    def _send_plan(self, context: Context) -> tuple[ManifestFolder, ClaudeBatchHook, Pause | None]:
         """Send the shards that another task planned."""
         references = to_references(self.submission)
         if len(references) != 1 or self.plan_only:
@@ -238,8 +285,21 @@ class ClaudeBatchSubmitOperator(BaseOperator):
                 f"submission holds {len(references)} plans: give one, and not plan_only. Nothing was sent."
             )
         folder = ManifestFolder.at(references[0].manifest)
-        self._send(folder, ClaudeBatchHook(references[0].claude_conn_id), context)
-        return self._finish(folder, context)
+        hook = ClaudeBatchHook(references[0].claude_conn_id)
+        return folder, hook, self._send(folder, hook, context)
+
+    def _wait(self, pause: Pause, hook: ClaudeBatchHook, manifest: str) -> None:
+        if not self.deferrable:
+            sleep_in_worker(self, pause, poll_interval=self.poll_interval)
+            return
+        defer(
+            self,
+            pause,
+            claude_conn_id=hook.claude_conn_id,
+            manifest=manifest,
+            poll_interval=self.poll_interval,
+            cancel_batch_ids=self._own_batch_ids if self.cancel_on_kill else (),
+        )
 
     def _log_plan(self, folder: ManifestFolder, plan: Plan) -> None:
         _, first_round = require_plan(folder)
@@ -278,45 +338,13 @@ class ClaudeBatchSubmitOperator(BaseOperator):
 
     def _folder(self, context: Context, spec: SubmissionSpec) -> ManifestFolder:
         ti = context["ti"]
-        instance = TaskInstanceId(
-            dag_id=ti.dag_id,
-            run_id=ti.run_id,
-            task_id=ti.task_id,
-            map_index=-1 if ti.map_index is None else ti.map_index,
-        )
-        folder = submission_folder(staging_root(self.staging_path), instance)
+        folder = submission_folder(staging_root(self.staging_path), TaskInstanceId.of(ti))
         return open_generation(
             folder,
             settings_digest=spec.settings().digest(),
             try_number=ti.try_number,
             max_tries=ti.max_tries,
         )
-
-    def _take_snapshot(
-        self, folder: ManifestFolder, spec: SubmissionSpec, check: CheckParams, context: Context
-    ) -> Plan:
-        ti = context["ti"]
-        with self._open_rows(spec) as reader:
-            plan = take_snapshot(
-                folder,
-                reader,
-                spec,
-                identity=secrets.token_hex(8),
-                staging_root=staging_root(self.staging_path),
-                try_number=ti.try_number,
-                max_tries=ti.max_tries,
-                now=datetime.now(UTC),
-                on_shard=self._log_shard,
-                check=check,
-            )
-        if plan.rejected_rows:
-            self.log.warning(
-                "%d of %d rows are rejected and not sent: see claude_error_message in the dataset.",
-                plan.rejected_rows,
-                plan.row_count,
-            )
-        self.log.info("Snapshot of %d rows: %s", plan.row_count, folder.uri)
-        return plan
 
     def _open_rows(self, spec: SubmissionSpec) -> AbstractContextManager[pa.RecordBatchReader]:
         if self.source_path and not self.sql:
@@ -325,51 +353,44 @@ class ClaudeBatchSubmitOperator(BaseOperator):
             return open_query(self.sql, sql_conn_id=self.sql_conn_id, parameters=self.parameters)
         raise ClaudeBatchInputError("Give either sql and sql_conn_id, or source_path. Nothing was sent.")
 
-    def _log_shard(self, shard: ShardRecord) -> None:
-        self.log.info(
-            "Shard %d is written: %d requests, %.1f MB",
-            shard.index + 1,
-            shard.requests,
-            shard.body_bytes / 1e6,
-        )
-
-    def _log_snapshot_found(self, folder: ManifestFolder, plan: Plan, spec: SubmissionSpec) -> None:
-        self.log.info(
-            "Going on with the snapshot of %d rows taken at %s by try %d: %s. The query is not run again.",
-            plan.row_count,
-            plan.created_at.isoformat(),
-            plan.try_number,
-            folder.uri,
-        )
-        if plan.settings_digest != spec.settings().digest():
-            self.log.warning(
-                "The arguments have changed since, but a part of the snapshot was sent already: the rest "
-                "is sent as it was."
-            )
-
-    def _send(self, folder: ManifestFolder, hook: ClaudeBatchHook, context: Context) -> None:
+    def _send(self, folder: ManifestFolder, hook: ClaudeBatchHook, context: Context) -> Pause | None:
+        """Send what can be sent; log and remember each batch."""
         plan, first_round = require_plan(folder)
         if plan.row_count:
             check_destinations(self, context)
-        sent_shards = send_shards(
+        self.linked_batch_ids, self._own_batch_ids = [], []
+        self._running = (hook, context["ti"])
+        steps = send_shards(
             folder,
+            plan,
             first_round,
             hook,
-            betas=plan.settings.betas,
+            rules=send_rules(hook),
             try_number=context["ti"].try_number,
             clock=lambda: datetime.now(UTC),
         )
-        for sent in sent_shards:
-            self.linked_batch_ids.append(sent.batch.batch_id)
-            self.log.info(
-                "Shard %d of %d is %s%s: %d requests, %.1f MB",
-                sent.shard.index + 1,
-                len(first_round.shards),
-                sent.batch.batch_id,
-                "" if sent.is_new else ", on record already",
-                sent.shard.requests,
-                sent.shard.body_bytes / 1e6,
-            )
+        for step in steps:
+            if isinstance(step, Pause):
+                return step
+            self.linked_batch_ids.append(step.batch.batch_id)
+            if step.shard.taken is None and step.batch.known_by == "answered":
+                self._own_batch_ids.append(step.batch.batch_id)
+            self._log_sent(step, shard_count=len(first_round.shards))
+        return None
+
+    def _log_sent(self, sent: SentShard, *, shard_count: int) -> None:
+        how = "" if sent.is_new else ", on record already"
+        if sent.shard.taken is not None:
+            how = f", whose answers are taken from {sent.shard.taken.manifest}"
+        self.log.info(
+            "Shard %d of %d is %s%s: %d requests, %.1f MB",
+            sent.shard.index + 1,
+            shard_count,
+            sent.batch.batch_id,
+            how,
+            sent.shard.requests,
+            sent.shard.body_bytes / 1e6,
+        )
 
     def _finish(self, folder: ManifestFolder, context: Context) -> dict[str, object]:
         reference: SubmissionReference = read_reference(folder.uri)

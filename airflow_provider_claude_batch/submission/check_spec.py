@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from airflow_provider_claude_batch.core.check_request import check_params, raise_problems
-from airflow_provider_claude_batch.hooks.model_facts import ask_circumstances
+from airflow_provider_claude_batch.core.check_request import check_params, is_model_id, raise_problems
+from airflow_provider_claude_batch.errors import ClaudeBatchInputError
+from airflow_provider_claude_batch.hooks.model_facts import ModelCatalog, to_circumstances
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -22,11 +23,26 @@ def check_spec(spec: SubmissionSpec, client: Anthropic) -> Callable[[Mapping[str
 
     :param spec: Of the submission.
     :param client: Of the connection that will send.
-    :return: Says what the API would refuse in one request that an author's function made.
+    :return: Says what the API would refuse in one request that an author's function made; asks about each
+        model once, when a request names it first.
     :raises ClaudeBatchInputError: The API would refuse every request. Nothing was sent.
     """
-    models = [spec.model] if spec.model else []
-    circumstances = ask_circumstances(client, models, betas=spec.betas)
+    catalog = ModelCatalog(client)
+    circumstances = to_circumstances(client, catalog, betas=spec.betas)
+    if is_model_id(spec.model):
+        catalog.ask(spec.model)
+    if spec.model in catalog.unknown:
+        raise ClaudeBatchInputError(
+            f"The API knows no model {spec.model!r} (request-id {catalog.unknown[spec.model]}). Nothing was "
+            "sent."
+        )
     if spec.params is not None:
         raise_problems(check_params(spec.params, circumstances), what="every request")
-    return lambda params: check_params(params, circumstances)
+
+    def check(params: Mapping[str, object]) -> list[Problem]:
+        model = params.get("model")
+        if is_model_id(model):
+            catalog.ask(model)
+        return check_params(params, circumstances)
+
+    return check

@@ -25,6 +25,7 @@ from airflow_provider_claude_batch.errors import SourceColumnsError
 from airflow_provider_claude_batch.submission.duplicate_keys import check_unique_keys
 from airflow_provider_claude_batch.submission.shard_writer import ShardWriter
 from airflow_provider_claude_batch.submission.storage import scratch_folder
+from airflow_provider_claude_batch.submission.takeover import TakenWriter, Takeover
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from airflow_provider_claude_batch.core.check_request import Problem
+    from airflow_provider_claude_batch.hooks.listing import Account
     from airflow_provider_claude_batch.submission.manifest_folder import ManifestFolder
     from airflow_provider_claude_batch.submission.spec import SubmissionSpec
 
@@ -48,8 +50,10 @@ _DIGEST_CONTEXT = b"/v1/messages/batches\x00"
 class _Passed:
     """What has passed so far."""
 
+    takeover: Takeover
     hashes: array[int] = field(default_factory=lambda: array("q"))
     rejected_rows: int = 0
+    taken: dict[int, TakenWriter] = field(default_factory=dict)
 
 
 def take_snapshot(
@@ -65,6 +69,8 @@ def take_snapshot(
     on_shard: Callable[[ShardRecord], None],
     check: Callable[[Mapping[str, object]], list[Problem]] | None = None,
     cutter: ShardCutter | None = None,
+    takeover: Takeover | None = None,
+    account: Account | None = None,
 ) -> Plan:
     """
     Read all rows and write shards, round and plan.
@@ -78,24 +84,27 @@ def take_snapshot(
     :param on_shard: Is told of each finished shard.
     :param check: Says what the API would refuse in ``params`` that an author's function made.
     :param cutter: Cuts at the API's limits unless given.
+    :param takeover: What earlier generations have sent; those requests are not sent again.
+    :param account: Whose key the submission is begun with.
     :return: The plan of the generation: of this snapshot, or of the one of another try that was faster.
     :raises ClaudeBatchInputError: A column, a key or a row is not as it must be. Nothing was sent.
     """
-    how = _how(reader.schema, spec, identity, check)
-    passed = _Passed()
+    cutter = cutter or ShardCutter()
+    how = _how(reader.schema, spec, identity, check, max_body_bytes=cutter.max_bytes)
+    passed = _Passed(takeover=takeover or Takeover())
     shards = []
     with scratch_folder() as scratch:
-        writing = _write_shards(
-            folder, reader, how, scratch=scratch, cutter=cutter or ShardCutter(), passed=passed
-        )
+        writing = _write_shards(folder, reader, how, scratch=scratch, cutter=cutter, passed=passed)
         for shard in writing:
             on_shard(shard)
             shards.append(shard)
+        shard_count = len(shards)
+        shards.extend(_finish_taken(folder, passed, first_index=shard_count, identity=identity))
     check_unique_keys(
         folder,
         passed.hashes,
         identity=identity,
-        shard_count=len(shards),
+        shard_count=shard_count,
         key=spec.key,
         samples_per_row=spec.samples_per_row,
     )
@@ -114,6 +123,8 @@ def take_snapshot(
         staging_root=staging_root,
         retain=spec.retain,
         retain_failed_days=spec.retain_failed_days,
+        organization_id=account.organization_id if account else None,
+        workspace_id=account.workspace_id if account else None,
     )
     return _commit(folder, plan)
 
@@ -135,6 +146,8 @@ def _how(
     spec: SubmissionSpec,
     identity: str,
     check: Callable[[Mapping[str, object]], list[Problem]] | None,
+    *,
+    max_body_bytes: int,
 ) -> RowsToRequests:
     answer = spec.json_schema["properties"] if spec.json_schema else {}
     check_source_columns(
@@ -159,7 +172,16 @@ def _how(
         samples_per_row=spec.samples_per_row,
         on_null=spec.on_null,
         on_invalid_row=spec.on_invalid_row,
+        max_body_bytes=max_body_bytes,
     )
+
+
+def _finish_taken(
+    folder: ManifestFolder, passed: _Passed, *, first_index: int, identity: str
+) -> Iterator[ShardRecord]:
+    for index, (source, writer) in enumerate(sorted(passed.taken.items()), start=first_index):
+        taken = passed.takeover.sources[source]
+        yield writer.finish(folder, index=index, identity=identity, taken=taken)
 
 
 def _small_batches(reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
@@ -188,6 +210,12 @@ def _write_shards(
             encoded = rows_to_requests(rows, how, first_row=len(passed.hashes))
             passed.hashes.extend(encoded.key_hashes)
             passed.rejected_rows += encoded.rejected_rows
+            encoded, moved = passed.takeover.split(encoded)
+            for source, keys in moved:
+                if source not in passed.taken:
+                    passed.taken[source] = TakenWriter(scratch, number=source, keys_schema=schema)
+                    stack.callback(passed.taken[source].close)
+                passed.taken[source].write(keys)
             for part in cutter.cut([len(request) for request in encoded.requests]):
                 if part.shard_index > index:
                     yield writer.finish(folder.folder)

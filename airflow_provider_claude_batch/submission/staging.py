@@ -16,7 +16,8 @@ _SINGLE_HOST = frozenset({"LocalExecutor", "SequentialExecutor", "DebugExecutor"
 
 
 if TYPE_CHECKING:
-    from airflow_provider_claude_batch.core.manifest import Plan
+    from airflow_provider_claude_batch.core.manifest import Plan, ShardRecord
+    from airflow_provider_claude_batch.submission.receipt import TaskInstanceNames
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +30,12 @@ class TaskInstanceId:
     run_id: str
     task_id: str
     map_index: int = -1
+
+    @classmethod
+    def of(cls, ti: TaskInstanceNames) -> TaskInstanceId:
+        """Take the names of a task instance as Airflow hands it to a task."""
+        map_index = -1 if ti.map_index is None else ti.map_index
+        return cls(dag_id=ti.dag_id, run_id=ti.run_id, task_id=ti.task_id, map_index=map_index)
 
 
 def staging_root(staging_path: str | None) -> str:
@@ -87,25 +94,44 @@ def open_generation(
     """
     Return the generation that a task instance works on.
 
-    The newest one, so that a retry or a *clear* continues it and pays for nothing twice. A new one is opened
-    only where the author asks for something else than the newest, and nothing of that was sent; or all of it
-    was, and this is no retry: a person has cleared the finished task, or made the run again.
+    A retry continues the newest one. A new one is opened, and takes over what those before it have sent,
+    where a person has cleared the finished task or made the run again, and where the author asks for
+    something else and nothing of the newest was sent.
 
     :param folder: As :func:`submission_folder` returns it.
     :param settings_digest: Of what the author asks for now.
     :param try_number: Of the task instance.
-    :param max_tries: Of the same; a person's *clear* of a finished task raises it.
+    :param max_tries: Of the same; a person's *clear* raises it.
     """
     newest = _newest_generation(folder)
     current = ManifestFolder(folder.child(generation_name(newest)))
     plan = current.read_plan()
-    if plan is None or plan.settings_digest == settings_digest:
+    if plan is None:
         return current
-    sent = _shards_sent(current, plan)
-    is_asked_by_a_person = try_number == 1 or max_tries != plan.max_tries
-    if any(sent) and not (all(sent) and is_asked_by_a_person):
-        return current
-    return ManifestFolder(folder.child(generation_name(newest + 1)))
+    is_run_again = try_number == 1
+    is_asked_by_a_person = is_run_again or max_tries != plan.max_tries
+    sent = _may_be_batches(current, plan)
+    if not any(sent):
+        is_over = is_asked_by_a_person or plan.settings_digest != settings_digest
+    else:
+        # A task that was cleared while it waits goes on: the same happens to max_tries then.
+        is_over = is_run_again or (is_asked_by_a_person and _all_are_batches(current, plan))
+    return ManifestFolder(folder.child(generation_name(newest + 1))) if is_over else current
+
+
+def earlier_generations(current: ManifestFolder) -> list[ManifestFolder]:
+    """
+    Return the generations before one, newest first, that have a finished snapshot.
+
+    :param current: As :func:`open_generation` returns it.
+    """
+    parent, _, name = current.folder.root.rpartition("/")
+    folder = Folder(current.folder.fs, parent, current.folder.uri.rpartition("/")[0])
+    before = [
+        ManifestFolder(folder.child(generation_name(number)))
+        for number in reversed(range(int(name.removeprefix("g"))))
+    ]
+    return [generation for generation in before if generation.read_plan() is not None]
 
 
 def _newest_generation(folder: Folder) -> int:
@@ -113,12 +139,18 @@ def _newest_generation(folder: Folder) -> int:
     return max((int(name[1:]) for name in generations), default=0)
 
 
-def _shards_sent(folder: ManifestFolder, plan: Plan) -> list[bool]:
-    """Return for each shard that is to be sent whether it is, or may be, a batch."""
+def _to_be_sent(folder: ManifestFolder, plan: Plan) -> list[ShardRecord]:
     record = folder.read_round(0, plan.identity)
-    return [
-        _may_be_batch(folder, shard.index) for shard in (record.shards if record else []) if shard.requests
-    ]
+    return [shard for shard in (record.shards if record else []) if shard.requests]
+
+
+def _all_are_batches(folder: ManifestFolder, plan: Plan) -> bool:
+    return all(folder.read_batch(0, shard.index) is not None for shard in _to_be_sent(folder, plan))
+
+
+def _may_be_batches(folder: ManifestFolder, plan: Plan) -> list[bool]:
+    """Return for each shard that is to be sent whether it is, or may be, a batch."""
+    return [_may_be_batch(folder, shard.index) for shard in _to_be_sent(folder, plan)]
 
 
 def _may_be_batch(folder: ManifestFolder, shard: int) -> bool:

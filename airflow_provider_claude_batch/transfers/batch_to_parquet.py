@@ -13,7 +13,7 @@ from airflow.sdk import BaseOperator
 from airflow_provider_claude_batch.errors import ClaudeBatchInputError, SubmissionUncertainError
 from airflow_provider_claude_batch.hooks.claude_batch import ClaudeBatchHook
 from airflow_provider_claude_batch.links.batch import ClaudeBatchLink
-from airflow_provider_claude_batch.submission.land import land_rejected, land_shard
+from airflow_provider_claude_batch.submission.land_taken import land
 from airflow_provider_claude_batch.submission.manifest_folder import ManifestFolder, require_plan
 from airflow_provider_claude_batch.submission.publish import Destination, publish
 from airflow_provider_claude_batch.submission.receipt import make_receipt, write_receipt
@@ -86,10 +86,7 @@ class ClaudeBatchToParquetOperator(BaseOperator):
             return _to_xcom(receipt, folder)
         hook = ClaudeBatchHook(self.claude_conn_id or plan.settings.claude_conn_id)
         for shard, batch in self._batches(folder, first_round):
-            if batch is None:
-                land_rejected(folder, first_round, shard, json_schema=plan.settings.output_schema)
-            else:
-                self._land(folder, first_round, shard, batch, hook=hook, plan=plan)
+            self._land(folder, first_round, shard, batch, hook=hook, plan=plan)
         return self._publish(folder, plan, first_round, context)
 
     def _reference(self) -> SubmissionReference:
@@ -104,7 +101,7 @@ class ClaudeBatchToParquetOperator(BaseOperator):
     def _batches(self, folder: ManifestFolder, record: Round) -> list[tuple[ShardRecord, BatchRecord | None]]:
         found = []
         for shard, batch in folder.batches(record):
-            if batch is None and shard.requests:
+            if batch is None and (shard.requests or shard.taken):
                 raise SubmissionUncertainError(
                     f"Shard {shard.index} of {folder.uri} has no batch on record: run the submit task again "
                     "first. Nothing is published."
@@ -117,18 +114,24 @@ class ClaudeBatchToParquetOperator(BaseOperator):
         folder: ManifestFolder,
         record: Round,
         shard: ShardRecord,
-        batch: BatchRecord,
+        batch: BatchRecord | None,
         *,
         hook: ClaudeBatchHook,
         plan: Plan,
     ) -> None:
+        if batch is None:
+            land(folder, plan, record, shard, hook)
+            return
         if batch.loaded_at is not None and folder.has_results(record.index, shard.index):
             self.log.info("Batch %s was landed at %s.", batch.batch_id, batch.loaded_at.isoformat())
             return
-        ended = land_shard(folder, record, shard, batch, hook, json_schema=plan.settings.output_schema)
-        landed = dataclasses.replace(batch, ended_at=ended.ended_at, loaded_at=datetime.now(UTC))
+        ended_at = land(folder, plan, record, shard, hook)
+        landed = dataclasses.replace(batch, ended_at=ended_at, loaded_at=datetime.now(UTC))
         folder.write_batch(record.index, shard.index, landed)
-        self.log.info("Batch %s is landed: %d requests", batch.batch_id, shard.requests)
+        if shard.taken is None:
+            self.log.info("Batch %s is landed: %d requests", batch.batch_id, shard.requests)
+        else:
+            self.log.info("Answers of batch %s are taken from %s", batch.batch_id, shard.taken.manifest)
 
     def _publish(
         self, folder: ManifestFolder, plan: Plan, record: Round, context: Context

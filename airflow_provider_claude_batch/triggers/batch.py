@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_provider_claude_batch.core.poll_decision import decide, poll_seconds
+from airflow_provider_claude_batch.core.poll_decision import WaitFor, decide, poll_seconds
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
 class ClaudeBatchTrigger(BaseTrigger):
     """
-    Wait until all of some batches have ended, and report it once.
+    Wait until all of some batches have ended, or the first of them, and report it once.
 
-    Only looks: a look that fails is repeated, and nothing is ever canceled. Two triggerers may run the same
-    wait.
+    Only looks: a look that fails is repeated. Two triggerers may run the same wait. Nothing is canceled but
+    what ``cancel_batch_ids`` names, and only where a person has failed the task.
 
     :param claude_conn_id: Airflow connection of type ``anthropic``.
     :param batch_ids: Batches of that connection's workspace.
@@ -35,6 +35,9 @@ class ClaudeBatchTrigger(BaseTrigger):
         move to another triggerer.
     :param poll_interval: Seconds between looks; ``None`` for a tenth of the batches' age, between one and ten
         minutes.
+    :param wait_for: ``all`` or ``any``; of no batches, the end of the time.
+    :param manifest: Comes back with the event.
+    :param cancel_batch_ids: Batches of the task's own, as the API's own answers named them.
     """
 
     def __init__(
@@ -43,12 +46,19 @@ class ClaudeBatchTrigger(BaseTrigger):
         batch_ids: Sequence[str],
         timeout_at: float,
         poll_interval: float | None = None,
+        *,
+        wait_for: WaitFor = "all",
+        manifest: str | None = None,
+        cancel_batch_ids: Sequence[str] = (),
     ) -> None:
         super().__init__()
         self.claude_conn_id = claude_conn_id
         self.batch_ids = list(batch_ids)
         self.timeout_at = timeout_at
         self.poll_interval = poll_interval
+        self.wait_for = wait_for
+        self.manifest = manifest
+        self.cancel_batch_ids = list(cancel_batch_ids)
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return path and arguments as they are stored."""
@@ -59,6 +69,9 @@ class ClaudeBatchTrigger(BaseTrigger):
                 "batch_ids": self.batch_ids,
                 "timeout_at": self.timeout_at,
                 "poll_interval": self.poll_interval,
+                "wait_for": self.wait_for,
+                "manifest": self.manifest,
+                "cancel_batch_ids": self.cancel_batch_ids,
             },
         )
 
@@ -72,7 +85,7 @@ class ClaudeBatchTrigger(BaseTrigger):
         from airflow_provider_claude_batch.hooks.claude_batch import ClaudeBatchHook
 
         started = time.monotonic()
-        self.log.info("Waiting for the end of %s", ", ".join(self.batch_ids))
+        self.log.info("Waiting for the end of %s", ", ".join(self.batch_ids) or "the time")
         seen: dict[str, MessageBatch] = {}
         async with await ClaudeBatchHook(self.claude_conn_id).get_async_conn() as client:
             while True:
@@ -82,19 +95,48 @@ class ClaudeBatchTrigger(BaseTrigger):
                     seen={batch_id: batch.processing_status for batch_id, batch in seen.items()},
                     now=time.time(),
                     timeout_at=self.timeout_at,
+                    wait_for=self.wait_for,
                 )
                 if decision.action != "wait":
                     break
-                await asyncio.sleep(self._seconds_to_next_look(seen))
+                seconds = min(self._seconds_to_next_look(seen), self.timeout_at - time.time())
+                await asyncio.sleep(max(seconds, 0))
         yield TriggerEvent(
-            {"status": decision.action, "batch_ids": self.batch_ids, "waiting": list(decision.waiting)}
+            {
+                "status": decision.action,
+                "batch_ids": self.batch_ids,
+                "waiting": list(decision.waiting),
+                "manifest": self.manifest,
+            }
         )
+
+    async def on_kill(self) -> None:
+        """Cancel what is to be canceled, where a person has failed the task and nothing else has happened."""
+        from anthropic import APIError
+
+        from airflow_provider_claude_batch.hooks.claude_batch import ClaudeBatchHook
+        from airflow_provider_claude_batch.triggers.task_state import was_failed_by_a_person
+
+        if not self.cancel_batch_ids or self.task_instance is None:
+            return
+        if not await was_failed_by_a_person(self.task_instance):
+            self.log.info("No person has failed the task: its batches go on.")
+            return
+        async with await ClaudeBatchHook(self.claude_conn_id).get_async_conn() as client:
+            for batch_id in self.cancel_batch_ids:
+                try:
+                    await client.messages.batches.cancel(batch_id)
+                    self.log.info("Batch %s is canceled, since a person has failed the task.", batch_id)
+                except APIError as error:
+                    self.log.warning("Batch %s is not canceled (%s).", batch_id, type(error).__name__)
 
     async def _look(self, client: AsyncAnthropic, seen: dict[str, MessageBatch], *, started: float) -> None:
         from anthropic import APIError
 
         from airflow_provider_claude_batch.triggers.poller import look
 
+        if not self.batch_ids:
+            return
         waiting = [b for b in self.batch_ids if b not in seen or seen[b].processing_status != "ended"]
         try:
             found = await look(client, waiting)

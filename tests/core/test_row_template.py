@@ -52,7 +52,6 @@ def test_an_unknown_column_is_named_beside_the_ones_there_are():
         (dt.date(2026, 1, 2), "", "2026-01-02"),
         (dt.date(2026, 1, 2), "%d.%m.%Y", "02.01.2026"),
         ("{{ conn.x.password }}", "", "{{ conn.x.password }}"),
-        (["a", "b"], "", "['a', 'b']"),
     ],
 )
 def test_values_become_text(value, spec, text):

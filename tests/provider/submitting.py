@@ -11,14 +11,15 @@ from airflow_provider_claude_batch.core.requests_to_shards import ShardCutter
 from airflow_provider_claude_batch.hooks.claude_batch import ClaudeBatchHook
 from airflow_provider_claude_batch.sources.sql import open_query
 from airflow_provider_claude_batch.submission.check_spec import check_spec
-from airflow_provider_claude_batch.submission.land import land_rejected, land_shard
+from airflow_provider_claude_batch.submission.land_taken import land
 from airflow_provider_claude_batch.submission.manifest_folder import ManifestFolder, require_plan
 from airflow_provider_claude_batch.submission.publish import Destination, publish
-from airflow_provider_claude_batch.submission.send import send_shards
+from airflow_provider_claude_batch.submission.send import SendRules, send_shards
 from airflow_provider_claude_batch.submission.snapshot import take_snapshot
 from airflow_provider_claude_batch.submission.spec import make_spec
 
 NOW = dt.datetime(2026, 11, 22, tzinfo=dt.UTC)
+RULES = SendRules(grace=dt.timedelta(minutes=15), max_queued_requests=200_000)
 LABEL = {"type": "object", "properties": {"topic": {"enum": ["fruit", "metal"]}}}
 
 
@@ -37,6 +38,8 @@ class Submission:
         parameters=None,
         max_requests=100_000,
         identity="0123456789abcdef",
+        takeover=None,
+        account=None,
         **arguments,
     ):
         given = {
@@ -61,24 +64,18 @@ class Submission:
                 on_shard=lambda shard: None,
                 check=check,
                 cutter=ShardCutter(max_requests=max_requests),
+                takeover=takeover,
+                account=account,
             )
 
-    def send(self):
+    def send(self, *, rules=RULES, clock=lambda: dt.datetime.now(dt.UTC)):
         plan, record = require_plan(self.folder)
-        return list(
-            send_shards(
-                self.folder, record, self.hook, betas=plan.settings.betas, try_number=1, clock=lambda: NOW
-            )
-        )
+        return list(send_shards(self.folder, plan, record, self.hook, rules=rules, try_number=1, clock=clock))
 
     def land(self):
         plan, record = require_plan(self.folder)
-        schema = plan.settings.output_schema
-        for shard, batch in self.folder.batches(record):
-            if batch is None:
-                land_rejected(self.folder, record, shard, json_schema=schema)
-            else:
-                land_shard(self.folder, record, shard, batch, self.hook, json_schema=schema)
+        for shard in record.shards:
+            land(self.folder, plan, record, shard, self.hook)
 
     def publish(self) -> pa.Table:
         plan, record = require_plan(self.folder)

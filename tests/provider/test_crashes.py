@@ -29,6 +29,7 @@ from airflow_provider_claude_batch.submission.staging import (
     submission_folder,
 )
 from airflow_provider_claude_batch.submission.storage import Folder
+from tests.provider.submitting import RULES
 
 
 @pytest.fixture
@@ -84,8 +85,7 @@ def test_a_refusal_before_the_last_byte_takes_no_later_send_back(submission, emu
     submission.hook = own
     emulator.fail_once("create", after="accepted", with_="reset-connection")
     for _ in range(2):
-        with pytest.raises(SubmissionUncertainError):
-            submission.send()
+        submission.send()
     assert len(emulator.batches) == 1
 
 
@@ -145,23 +145,25 @@ def generation(submission, *, settings_digest, try_number=1, max_tries=1):
     return found.uri.rpartition("/")[2]
 
 
-def test_other_arguments_open_a_new_generation_only_when_nothing_is_paid_twice(submission, emulator):
+def test_a_retry_goes_on_and_a_clear_of_what_is_sent_opens_a_new_generation(submission, emulator):
     plan = submission.snapshot(max_requests=3)
-    assert generation(submission, settings_digest=plan.settings_digest) == "g00"
+    same = {"settings_digest": plan.settings_digest}
+    assert generation(submission, **same, try_number=2) == "g00"
     assert generation(submission, settings_digest="other", try_number=2) == "g01"
     submission.send()
+    assert generation(submission, **same, try_number=2) == "g00"
     assert generation(submission, settings_digest="other", try_number=2) == "g00"
-    assert generation(submission, settings_digest="other", try_number=3, max_tries=3) == "g01"
-    assert generation(submission, settings_digest="other", try_number=1) == "g01"
-    assert generation(submission, settings_digest=plan.settings_digest, try_number=1) == "g00"
+    assert generation(submission, **same, try_number=3, max_tries=3) == "g01"
+    assert generation(submission, **same, try_number=1) == "g01"
 
 
-def test_a_half_sent_generation_is_finished_whatever_the_arguments(submission, emulator):
+def test_a_half_sent_generation_is_finished_when_the_waiting_task_is_cleared(submission, emulator):
     submission.snapshot(max_requests=3)
+    emulator.settings(seconds_per_batch=600)
     emulator.fail_once("create", after="accepted", with_="reset-connection")
-    with pytest.raises(SubmissionUncertainError):
-        submission.send()
-    assert generation(submission, settings_digest="other", try_number=1) == "g00"
+    submission.send(rules=dataclasses.replace(RULES, max_queued_requests=1))
+    assert generation(submission, settings_digest="other", try_number=2, max_tries=3) == "g00"
+    assert generation(submission, settings_digest="other", try_number=1) == "g01"
 
 
 def test_a_refused_generation_makes_way_for_better_arguments(submission, emulator):

@@ -4,13 +4,16 @@ import time
 import pytest
 
 from airflow_provider_claude_batch.core.poll_decision import PollDecision, decide, poll_seconds
+from airflow_provider_claude_batch.hooks.claude_batch import ClaudeBatchHook
 from airflow_provider_claude_batch.triggers.batch import ClaudeBatchTrigger
 from tests.provider.submitting import create_batches
 
 
-def first_event(batch_ids, *, timeout=60, poll_interval=0.02):
+def first_event(batch_ids, *, timeout=60, poll_interval=0.02, **arguments):
     async def wait():
-        trigger = ClaudeBatchTrigger("anthropic_default", batch_ids, time.time() + timeout, poll_interval)
+        trigger = ClaudeBatchTrigger(
+            "anthropic_default", batch_ids, time.time() + timeout, poll_interval, **arguments
+        )
         return (await anext(trigger.run())).payload
 
     return asyncio.run(wait())
@@ -19,14 +22,36 @@ def first_event(batch_ids, *, timeout=60, poll_interval=0.02):
 def test_path_and_arguments_are_stored_in_databases_and_never_change():
     assert ClaudeBatchTrigger("c", ["b"], 1.5).serialize() == (
         "airflow_provider_claude_batch.triggers.batch.ClaudeBatchTrigger",
-        {"claude_conn_id": "c", "batch_ids": ["b"], "timeout_at": 1.5, "poll_interval": None},
+        {
+            "claude_conn_id": "c",
+            "batch_ids": ["b"],
+            "timeout_at": 1.5,
+            "poll_interval": None,
+            "wait_for": "all",
+            "manifest": None,
+            "cancel_batch_ids": [],
+        },
     )
+
+
+def test_a_trigger_that_an_older_version_stored_still_runs(emulator):
+    stored = {"claude_conn_id": "anthropic_default", "batch_ids": create_batches(), "timeout_at": 9e9}
+
+    async def wait():
+        return (await anext(ClaudeBatchTrigger(**stored).run())).payload
+
+    assert asyncio.run(wait())["status"] == "ended"
 
 
 @pytest.mark.parametrize("count", [1, 3])
 def test_the_end_of_all_batches_is_reported(emulator, count):
     batch_ids = create_batches(count)
-    assert first_event(batch_ids) == {"status": "ended", "batch_ids": batch_ids, "waiting": []}
+    assert first_event(batch_ids) == {
+        "status": "ended",
+        "batch_ids": batch_ids,
+        "waiting": [],
+        "manifest": None,
+    }
 
 
 def test_several_batches_are_looked_at_with_one_call(emulator):
@@ -66,8 +91,31 @@ def test_a_wait_whose_time_is_up_is_late_and_cancels_nothing(emulator):
         "status": "late",
         "batch_ids": batch_ids,
         "waiting": batch_ids,
+        "manifest": None,
     }
     assert emulator.calls.count_of("cancel") == 0
+
+
+def test_a_wait_for_any_batch_ends_with_the_first(emulator):
+    emulator.settings(seconds_per_batch=3600)
+    ended, running = create_batches(), create_batches()
+    with ClaudeBatchHook().client as client:
+        client.messages.batches.cancel(ended[0])
+    emulator.advance(600)
+    event = first_event(ended + running, wait_for="any", manifest="file:///m")
+    assert event == {
+        "status": "ended",
+        "batch_ids": ended + running,
+        "waiting": running,
+        "manifest": "file:///m",
+    }
+
+
+def test_a_wait_for_no_batch_is_a_wait_for_the_time(emulator):
+    began = time.monotonic()
+    assert first_event([], timeout=0.3, wait_for="any")["status"] == "late"
+    assert time.monotonic() - began >= 0.29
+    assert emulator.calls.count_of("list") == 0
 
 
 @pytest.mark.parametrize(

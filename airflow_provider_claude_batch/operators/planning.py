@@ -1,0 +1,116 @@
+"""How a submit task comes to its plan: earlier generations settled, request checked, snapshot taken."""
+
+from __future__ import annotations
+
+import secrets
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Protocol
+
+from airflow_provider_claude_batch.submission.check_spec import check_spec
+from airflow_provider_claude_batch.submission.deployment import send_rules, shard_cutter
+from airflow_provider_claude_batch.submission.pauses import Pause, merge_pauses
+from airflow_provider_claude_batch.submission.settle import settle_generations
+from airflow_provider_claude_batch.submission.snapshot import take_snapshot
+from airflow_provider_claude_batch.submission.staging import earlier_generations
+from airflow_provider_claude_batch.submission.takeover import find_takeover
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+
+    import pyarrow as pa
+    from airflow.sdk import BaseOperator
+
+    from airflow_provider_claude_batch.core.manifest import Plan, ShardRecord
+    from airflow_provider_claude_batch.hooks.claude_batch import ClaudeBatchHook
+    from airflow_provider_claude_batch.submission.manifest_folder import ManifestFolder
+    from airflow_provider_claude_batch.submission.spec import SubmissionSpec
+
+
+class Try(Protocol):
+    """What a plan records of the task instance that made it."""
+
+    try_number: int
+    max_tries: int
+
+
+def make_plan(
+    operator: BaseOperator,
+    folder: ManifestFolder,
+    spec: SubmissionSpec,
+    hook: ClaudeBatchHook,
+    *,
+    open_rows: Callable[[], AbstractContextManager[pa.RecordBatchReader]],
+    staging_root: str,
+    ti: Try,
+) -> Plan | Pause:
+    """
+    Take the snapshot of a generation that has none.
+
+    :param open_rows: Runs the query.
+    :return: The plan, or what to wait for first: a batch of an earlier generation whose answer was lost.
+    :raises ClaudeBatchInputError: The request, a column, a key or a row is not as it must be.
+    """
+    earlier = earlier_generations(folder)
+    pauses = settle_generations(
+        earlier, hook, grace=send_rules(hook).grace, try_number=ti.try_number, clock=_now
+    )
+    if pauses:
+        return merge_pauses(pauses)
+    check = check_spec(spec, hook.client)
+    identity = secrets.token_hex(8)
+    with open_rows() as reader:
+        plan = take_snapshot(
+            folder,
+            reader,
+            spec,
+            identity=identity,
+            staging_root=staging_root,
+            try_number=ti.try_number,
+            max_tries=ti.max_tries,
+            now=_now(),
+            on_shard=lambda shard: _log_shard(operator, shard),
+            check=check,
+            cutter=shard_cutter(identity),
+            takeover=find_takeover(earlier, now=_now()),
+            account=hook.list_batches().account,
+        )
+    if plan.rejected_rows:
+        operator.log.warning(
+            "%d of %d rows are rejected and not sent: see claude_error_message in the dataset.",
+            plan.rejected_rows,
+            plan.row_count,
+        )
+    operator.log.info("Snapshot of %d rows: %s", plan.row_count, folder.uri)
+    return plan
+
+
+def log_snapshot_found(
+    operator: BaseOperator, folder: ManifestFolder, plan: Plan, spec: SubmissionSpec
+) -> None:
+    """Say that a retry goes on with what an earlier try has read."""
+    operator.log.info(
+        "Going on with the snapshot of %d rows taken at %s by try %d: %s. The query is not run again.",
+        plan.row_count,
+        plan.created_at.isoformat(),
+        plan.try_number,
+        folder.uri,
+    )
+    if plan.settings_digest != spec.settings().digest():
+        operator.log.warning(
+            "The arguments have changed since, but a part of the snapshot was sent already: the rest is sent "
+            "as it was."
+        )
+
+
+def _log_shard(operator: BaseOperator, shard: ShardRecord) -> None:
+    operator.log.info(
+        "Shard %d is written: %d requests, %.1f MB",
+        shard.index + 1,
+        shard.requests,
+        shard.body_bytes / 1e6,
+    )
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

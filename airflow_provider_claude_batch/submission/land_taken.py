@@ -1,0 +1,107 @@
+"""
+Answers that an earlier generation paid for, joined with the rows of the one that took them over.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from airflow_provider_claude_batch.errors import ManifestUnreadableError, ResultsIncompleteError
+from airflow_provider_claude_batch.submission import names
+from airflow_provider_claude_batch.submission.land import land_rejected, land_shard
+from airflow_provider_claude_batch.submission.manifest_folder import ManifestFolder, require_plan
+from airflow_provider_claude_batch.submission.storage import scratch_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+
+    import pyarrow as pa
+
+    from airflow_provider_claude_batch.core.manifest import Plan, Round, ShardRecord, Taken
+    from airflow_provider_claude_batch.hooks.claude_batch import ClaudeBatchHook
+
+
+def land(
+    folder: ManifestFolder, plan: Plan, in_round: Round, shard: ShardRecord, hook: ClaudeBatchHook
+) -> datetime | None:
+    """
+    Write ``results-NNNNN.parquet`` of any shard: of its own batch, of an earlier generation's, or of none.
+
+    :param in_round: The round that the shard is of.
+    :return: When its own batch ended, or ``None`` where it has none.
+    :raises BatchNotEndedError: A batch is still processing.
+    :raises ResultsIncompleteError: The results do not agree with what was sent.
+    :raises ManifestUnreadableError: A shard has no batch on record.
+    """
+    schema = plan.settings.output_schema
+    if shard.taken is not None:
+        _land_taken(folder, plan, in_round, shard, shard.taken, hook=hook)
+        return None
+    if not shard.requests:
+        land_rejected(folder, in_round, shard, json_schema=schema)
+        return None
+    batch = folder.read_batch(in_round.index, shard.index)
+    if batch is None:
+        raise ManifestUnreadableError(f"Shard {shard.index} of {folder.uri} has no batch on record.")
+    return land_shard(folder, in_round, shard, batch, hook, json_schema=schema).ended_at
+
+
+def _land_taken(
+    folder: ManifestFolder,
+    plan: Plan,
+    in_round: Round,
+    shard: ShardRecord,
+    taken: Taken,
+    *,
+    hook: ClaudeBatchHook,
+) -> None:
+    import pyarrow.parquet as pq
+
+    from airflow_provider_claude_batch.core.results_to_arrow import published_schema
+
+    source = ManifestFolder.at(taken.manifest)
+    if not source.has_results(taken.round_index, taken.shard_index):
+        its_plan, its_round = require_plan(source)
+        land(source, its_plan, its_round, its_round.shards[taken.shard_index], hook)
+    keys = folder.read_keys(in_round.index, shard.index, in_round.identity)
+    landed = 0
+    with scratch_folder() as scratch:
+        path = scratch / "results.parquet"
+        with source.folder.open(names.results_path(taken.round_index, taken.shard_index)) as file:
+            results = pq.ParquetFile(file)
+            schema = published_schema(keys.schema, plan.settings.output_schema)
+            with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+                for rows in _joined(results.iter_batches(batch_size=8192), keys, schema, taken.manifest):
+                    landed += rows.num_rows
+                    writer.write_batch(rows)
+        if landed != keys.num_rows:
+            raise ResultsIncompleteError(
+                f"{taken.manifest} has answers to {landed} of the {keys.num_rows} requests that were taken "
+                "from it. Nothing is published."
+            )
+        folder.folder.put(path, names.results_path(in_round.index, shard.index))
+
+
+def _joined(
+    batches: Iterator[pa.RecordBatch], keys: pa.Table, schema: pa.Schema, manifest: str
+) -> Iterator[pa.RecordBatch]:
+    """Yield the answers that are asked for, with the rows' own columns from here and the rest from there."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    from_here = {"claude_sample", *(name for name in keys.column_names if not name.startswith("claude_"))}
+    ids = keys.column("claude_custom_id").combine_chunks()
+    for batch in batches:
+        positions = pc.index_in(batch.column("claude_custom_id"), value_set=ids)
+        there = batch.filter(positions.is_valid())
+        here = keys.take(positions.drop_null()).combine_chunks()
+        columns = []
+        for field in schema:
+            if field.name == "claude_reused_from":
+                columns.append(pa.array([manifest] * there.num_rows, field.type))
+            elif field.name in from_here:
+                columns.append(here.column(field.name).combine_chunks())
+            else:
+                columns.append(there.column(field.name).cast(field.type))
+        yield pa.RecordBatch.from_arrays(columns, schema=schema)

@@ -1,0 +1,85 @@
+"""
+The end of an earlier generation: what it sent is found, and what it did not send it never will.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from airflow_provider_claude_batch.core.manifest import Refused, Sent
+from airflow_provider_claude_batch.errors import SubmissionUncertainError
+from airflow_provider_claude_batch.submission.manifest_folder import require_plan
+from airflow_provider_claude_batch.submission.search import Search
+from airflow_provider_claude_batch.submission.send import search_pause
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import timedelta
+
+    from airflow_provider_claude_batch.core.manifest import ShardRecord
+    from airflow_provider_claude_batch.hooks.claude_batch import ClaudeBatchHook
+    from airflow_provider_claude_batch.submission.manifest_folder import ManifestFolder
+    from airflow_provider_claude_batch.submission.pauses import Pause
+    from airflow_provider_claude_batch.submission.search import Clock
+
+
+def settle_generations(
+    earlier: Sequence[ManifestFolder],
+    hook: ClaudeBatchHook,
+    *,
+    grace: timedelta,
+    try_number: int,
+    clock: Clock,
+) -> list[Pause]:
+    """
+    Make sure that every shard of earlier generations is a batch on record, or will never be one.
+
+    A shard that was not sent is closed by the same exclusive record that a send begins with: a process that
+    is still at it, or wakes later, stops before its last byte.
+
+    :param try_number: Of the task instance, for the record.
+    :return: What has to be waited for; empty where all is settled.
+    :raises SubmissionUncertainError: Another process is sending, or only a person can tell what a lost answer
+        was.
+    """
+    pauses = []
+    for folder in earlier:
+        plan, record = require_plan(folder)
+        search = Search(folder=folder, plan=plan, record=record, hook=hook, grace=grace, clock=clock)
+        for shard, batch in folder.batches(record):
+            if batch is not None or not shard.requests or _is_closed(search, shard):
+                continue
+            decision, listing = search.decide(shard)
+            if decision.action == "wait":
+                pauses.append(search_pause(shard, decision, listing))
+            elif decision.action == "send":
+                _close(search, shard, attempt=decision.attempt, try_number=try_number)
+    return pauses
+
+
+def _is_closed(search: Search, shard: ShardRecord) -> bool:
+    attempts = search.folder.attempts(search.record.index, shard.index)
+    return bool(attempts) and attempts[-1][1] is not None and attempts[-1][1].is_closed
+
+
+def _close(search: Search, shard: ShardRecord, *, attempt: int, try_number: int) -> None:
+    folder, round_index, now = search.folder, search.record.index, search.api_now()
+    sent = Sent(
+        attempt=attempt, cursor=None, request_count=shard.requests, sent_at=now, try_number=try_number
+    )
+    try:
+        folder.write_sent(round_index, shard.index, sent)
+    except FileExistsError as error:
+        raise SubmissionUncertainError(
+            f"Shard {shard.index} of {folder.uri} was sent by another process at this moment. A retry looks "
+            "what became of it; nothing is sent twice."
+        ) from error
+    closed = Refused(
+        attempt=attempt,
+        status_code=0,
+        error_type=None,
+        request_id=None,
+        refused_at=now,
+        is_closed=True,
+    )
+    folder.write_refused(round_index, shard.index, closed)
