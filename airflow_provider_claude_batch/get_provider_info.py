@@ -32,6 +32,7 @@ def get_provider_info() -> dict[str, Any]:
                 "python-module": f"{_PACKAGE}.transfers.batch_to_parquet",
             }
         ],
+        "cli": [f"{_PACKAGE}.cli.definition.get_cli_commands"],
         "extra-links": [f"{_PACKAGE}.links.batch.ClaudeBatchLink"],
         "config": {"claude_batch": {"description": "Claude Message Batches.", "options": _OPTIONS}},
     }
@@ -65,5 +66,43 @@ _OPTIONS: dict[str, dict[str, Any]] = {
         "type": "string",
         "example": None,
         "default": "https://platform.claude.com/workspaces/default/batches",
+    },
+    "lost_create_grace_seconds": {
+        "description": (
+            "Seconds that a create whose answer was lost is searched in the API's list before it is taken as "
+            "never accepted: the SDK's timeout of a create, 600, and five minutes. Lower only in tests: a "
+            "batch that appears later is paid twice."
+        ),
+        "version_added": "0.1.0",
+        "type": "float",
+        "example": None,
+        "default": "900",
+    },
+    "max_queued_requests": {
+        "description": (
+            "Requests that may be in the workspace's processing queue; a submit task waits until there is "
+            "room. The default is the lowest usage tier's. A connection's extra of the same name wins."
+        ),
+        "version_added": "0.1.0",
+        "type": "integer",
+        "example": "500000",
+        "default": "200000",
+    },
+    "max_requests_per_batch": {
+        "description": "Requests that a shard has at most; the API takes no more than the default.",
+        "version_added": "0.1.0",
+        "type": "integer",
+        "example": None,
+        "default": "100000",
+    },
+    "max_bytes_per_batch": {
+        "description": (
+            "Bytes of a shard's body at most, for a proxy that takes less than the API; the API takes no "
+            "more than the default."
+        ),
+        "version_added": "0.1.0",
+        "type": "integer",
+        "example": None,
+        "default": "256000000",
     },
 }

@@ -20,7 +20,7 @@ from airflow_provider_claude_batch.core.manifest import (
     from_json,
     to_json,
 )
-from airflow_provider_claude_batch.errors import ManifestUnreadableError
+from airflow_provider_claude_batch.errors import ManifestUnreadableError, StagingError
 from airflow_provider_claude_batch.submission import names
 from airflow_provider_claude_batch.submission.storage import Folder
 
@@ -56,9 +56,22 @@ class ManifestFolder:
         """
         Say that the snapshot is whole, and that it is the one of this generation.
 
+        Writes the file twice, to see that the store refuses the second: all that keeps two processes from
+        sending the same shard is that it does.
+
         :raises FileExistsError: Another try's snapshot is.
+        :raises StagingError: The store lets a file be created twice.
         """
         self.folder.write_new(names.PLAN, to_json(plan))
+        try:
+            self.folder.write_new(names.PLAN, to_json(plan))
+        except FileExistsError:
+            return
+        raise StagingError(
+            f"{self.folder.uri} lets the same file be created twice, so two tries could pay for the same "
+            "rows. Give a staging path on a store that knows conditional creates, such as S3, GCS, Azure or a "
+            "disk. Nothing was sent."
+        )
 
     def read_round(self, index: int, identity: str) -> Round | None:
         """Return a round's record, or ``None`` where its shards are not whole."""

@@ -1,13 +1,16 @@
 import os
+import secrets
 import subprocess
 import sys
 from multiprocessing.pool import ThreadPool
 
 import boto3
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 from moto.server import ThreadedMotoServer
 
-from airflow_provider_claude_batch.errors import DestinationError
+from airflow_provider_claude_batch.errors import DestinationError, StagingError
+from airflow_provider_claude_batch.submission.manifest_folder import ManifestFolder
 from airflow_provider_claude_batch.submission.names import safe_segment
 from airflow_provider_claude_batch.submission.publish import Destination
 from airflow_provider_claude_batch.submission.storage import Folder
@@ -127,3 +130,18 @@ def test_a_record_is_whole_or_absent_when_the_writer_is_killed(tmp_path):
     content = (tmp_path / "x.json").read_bytes()
     number = content[: len(content) // 5000]
     assert content == number * 5000
+
+
+class Forgiving(MemoryFileSystem):
+    """A store that does not know conditional creates and ignores what is asked."""
+
+    def pipe_file(self, path, value, mode="overwrite", **kwargs):
+        super().pipe_file(path, value, mode="overwrite", **kwargs)
+
+
+def test_a_store_that_lets_a_file_be_created_twice_is_refused_before_anything_is_sent(submission, emulator):
+    root = f"/{secrets.token_hex(8)}"
+    submission.folder = ManifestFolder(Folder(Forgiving(), root, f"memory://{root}"))
+    with pytest.raises(StagingError, match=r"created twice.*Nothing was sent"):
+        submission.snapshot()
+    assert emulator.batches == []
