@@ -1,18 +1,25 @@
-"""The command ``claude-batch``: what a person does with manifest folders."""
+"""The command ``claude-batch``: what a person does with manifest folders, and with the batches in them."""
 
 from __future__ import annotations
 
 import argparse
+import importlib
+import logging
+import os
 import sys
-from datetime import UTC, datetime
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from airflow_provider_claude_batch.submission.retention import collect_garbage
-from airflow_provider_claude_batch.submission.staging import staging_root
-from airflow_provider_claude_batch.submission.storage import Folder
+from airflow_provider_claude_batch.cli.definition import COMMANDS, DESCRIPTION, Command
+from airflow_provider_claude_batch.errors import ClaudeBatchError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
+
+#: With this Airflow's own commands look connections up in the metadata database too, as a server does.
+_CONTEXT = "_AIRFLOW_PROCESS_CONTEXT"
+
+_INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -22,19 +29,71 @@ def main(arguments: Sequence[str] | None = None) -> int:
     :param arguments: Of the command line; by default the process's own.
     :return: Exit code.
     """
-    parser = argparse.ArgumentParser(prog="claude-batch", description="Look after Claude batch submissions.")
-    commands = parser.add_subparsers(dest="command", required=True)
-    gc = commands.add_parser("gc", help="remove request texts that are no longer to be kept")
-    gc.add_argument("staging_path", nargs="?", help="staging root; default: the one that is configured")
-    gc.add_argument("--dry-run", action="store_true", help="only say what would be done")
+    parser = argparse.ArgumentParser(prog="claude-batch", description=DESCRIPTION)
+    parsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for command in COMMANDS:
+        of_command = parsers.add_parser(command.name, help=command.help, description=command.help)
+        for argument in command.arguments:
+            of_command.add_argument(*argument.flags, **argument.options)
+        of_command.set_defaults(command=command)
     given = parser.parse_args(arguments)
-    return _gc(staging_root(given.staging_path), is_dry_run=given.dry_run)
+    return run_command(given.command, given)
 
 
-def _gc(root: str, *, is_dry_run: bool) -> int:
-    for uri, said in collect_garbage(Folder.at(root), now=datetime.now(UTC), is_dry_run=is_dry_run):
-        print(f"{uri}: {said}")
-    return 0
+def run_command(command: Command, given: argparse.Namespace) -> int:
+    """
+    Run one command; what is expected to go wrong becomes one line on stderr.
+
+    :return: Exit code: 1 where the command did not do what it was asked.
+    """
+    with _as_server(), _logs_apart_from_output():
+        try:
+            run = importlib.import_module(f"{__package__}.{command.module}").run
+            code: int = run(given)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            # Whoever read the output has seen enough; nothing more can be written, not at exit either.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 1
+        except (ClaudeBatchError, OSError) as error:
+            print(f"claude-batch {command.name}: {error}", file=sys.stderr)
+            return 1
+        except KeyboardInterrupt:
+            print(f"\nclaude-batch {command.name}: interrupted", file=sys.stderr)
+            return _INTERRUPTED
+        return code
+
+
+@contextmanager
+def _as_server() -> Iterator[None]:
+    before = os.environ.get(_CONTEXT)
+    os.environ.setdefault(_CONTEXT, "server")
+    try:
+        yield
+    finally:
+        if before is None:
+            os.environ.pop(_CONTEXT, None)
+
+
+@contextmanager
+def _logs_apart_from_output() -> Iterator[None]:
+    """Keep log lines out of the output, which may be read by a program, and those of each request away."""
+    http = logging.getLogger("httpx2")
+    level = http.level
+    http.setLevel(logging.WARNING)
+    moved = [
+        handler
+        for handler in logging.getLogger().handlers
+        if isinstance(handler, logging.StreamHandler) and handler.stream is sys.stdout
+    ]
+    for handler in moved:
+        handler.setStream(sys.stderr)
+    try:
+        yield
+    finally:
+        http.setLevel(level)
+        for handler in moved:
+            handler.setStream(sys.stdout)
 
 
 if __name__ == "__main__":

@@ -59,7 +59,7 @@ def answer_checker(json_schema: Mapping[str, object]) -> Callable[[str], str | N
     def check(text: str) -> str | None:
         try:
             answer = _decode(text)
-        except ValueError:
+        except (ValueError, ArithmeticError):
             return "$ holds text that is not valid Unicode, or a number out of range"
         error = next(iter(validator.iter_errors(answer)), None)
         return None if error is None else f"{_path(error, names)} fails {error.validator}"
@@ -119,7 +119,7 @@ def _check_multiple(
 
     if not validator.is_type(value, "number") or not isinstance(value, int | Decimal):
         return
-    is_huge = isinstance(value, Decimal) and value.is_normal() and abs(value.adjusted()) > _MAX_EXPONENT
+    is_huge = isinstance(value, Decimal) and value != 0 and abs(value.adjusted()) > _MAX_EXPONENT
     if is_huge or Fraction(value) % Fraction(step):
         yield ValidationError("not a multiple")
 

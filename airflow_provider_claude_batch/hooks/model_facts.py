@@ -38,12 +38,14 @@ class ModelCatalog:
         #: Ids that the API does not know, with the request-id of its answer.
         self.unknown: dict[str, str | None] = {}
 
-    def ask(self, model: str) -> None:
-        """Ask about a model, unless it was asked about or :data:`MAX_MODELS` were."""
+    def ask(self, model: str) -> bool:
+        """Ask about a model that was not asked about; ``False`` where :data:`MAX_MODELS` others were."""
         from anthropic import APIError, NotFoundError
 
-        if model in self._asked or len(self._asked) >= MAX_MODELS:
-            return
+        if model in self._asked:
+            return True
+        if len(self._asked) >= MAX_MODELS:
+            return False
         self._asked.add(model)
         try:
             self.facts[model] = to_facts(self._client.models.retrieve(model))
@@ -51,7 +53,8 @@ class ModelCatalog:
             if error.type == "not_found_error":
                 self.unknown[model] = error.request_id
         except APIError:
-            return
+            pass
+        return True
 
 
 def to_circumstances(client: Anthropic, catalog: ModelCatalog, *, betas: Sequence[str]) -> Circumstances:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, cast
 from airflow_provider_claude_batch.errors import QueryError
 from airflow_provider_claude_batch.sources.arrow_to_storable import to_storable
 from airflow_provider_claude_batch.sources.dbapi import Cursor, Parameters, RunningQuery
+from airflow_provider_claude_batch.sources.duckdb_cache import drop_cache_between
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -19,20 +20,28 @@ if TYPE_CHECKING:
 #: DuckDB's types that Arrow has no match for, or whose match says less; DuckDB's own text says it all.
 _AS_TEXT = frozenset({"interval", "bit", "bignum", "varint", "union", "variant", "time with time zone"})
 
+#: DuckDB's rows come in vectors of so many; larger record batches would hold several of them.
+_VECTOR_ROWS = 2048
+
 
 def run_duckdb(connection: object, sql: str, parameters: Parameters | None, chunk_rows: int) -> RunningQuery:
     """
     Prepare a query on a DuckDB connection; DuckDB streams the rows in vectors of its own.
 
+    In memory: one vector of rows, and what the query itself needs; see :mod:`~.duckdb_cache`.
+
     :raises QueryError: The statement returns no rows.
     """
-    result = cast("DuckDBPyConnection", connection).sql(sql, params=parameters)
+    opened = cast("DuckDBPyConnection", connection)
+    result = opened.sql(sql, params=parameters)
     if result is None:
         raise QueryError("The statement returns no rows: give a query. Nothing was sent.")
-    return RunningQuery(partial(_read_duckdb, result, chunk_rows))
+    return RunningQuery(partial(_read_duckdb, opened, result, chunk_rows))
 
 
-def _read_duckdb(result: DuckDBPyRelation, chunk_rows: int) -> pa.RecordBatchReader:
+def _read_duckdb(
+    connection: DuckDBPyConnection, result: DuckDBPyRelation, chunk_rows: int
+) -> pa.RecordBatchReader:
     import pyarrow as pa
 
     uuids = [str(kind) == "UUID" for kind in result.types]
@@ -40,10 +49,10 @@ def _read_duckdb(result: DuckDBPyRelation, chunk_rows: int) -> pa.RecordBatchRea
         result = result.project(", ".join(map(_storable_column, result.columns, result.types)))
     # The name before DuckDB 1.4 and the one since.
     name = "to_arrow_reader" if hasattr(result, "to_arrow_reader") else "fetch_record_batch"
-    reader = cast("pa.RecordBatchReader", getattr(result, name)(chunk_rows))
+    reader = cast("pa.RecordBatchReader", getattr(result, name)(min(chunk_rows, _VECTOR_ROWS)))
     kinds = [pa.uuid() if uuid else field.type for field, uuid in zip(reader.schema, uuids, strict=True)]
     schema = pa.schema([pa.field(name, kind) for name, kind in zip(reader.schema.names, kinds, strict=True)])
-    return to_storable(schema, reader, chunk_rows=chunk_rows)
+    return to_storable(schema, drop_cache_between(connection, reader), chunk_rows=chunk_rows)
 
 
 def _storable_column(name: str, kind: object) -> str:

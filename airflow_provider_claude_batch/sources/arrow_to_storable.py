@@ -9,45 +9,53 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from airflow_provider_claude_batch.errors import QueryError
+from airflow_provider_claude_batch.core.rows_to_requests import row_key
+from airflow_provider_claude_batch.errors import QueryError, RowError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     import pyarrow as pa
 
 
 def to_storable(
-    schema: pa.Schema, batches: Iterable[pa.RecordBatch], *, chunk_rows: int
+    schema: pa.Schema, batches: Iterable[pa.RecordBatch], *, chunk_rows: int, key: Sequence[str] = ()
 ) -> pa.RecordBatchReader:
     """
     Return a reader of the same rows in storable types; see ``docs/types.md``.
 
     Lazy, one record batch at a time. A column that is storable already is passed on without a copy, once its
-    dates are found to lie in the years 1 to 9999 and its decimals to have no more digits than declared.
+    dates are found to lie in the years 1 to 9999, its decimals to have no more digits than declared, and its
+    text to be valid UTF-8, which neither Parquet nor Arrow's C interface promises.
 
     :param schema: Schema of all ``batches``, or wider.
     :param chunk_rows: Rows of one record batch, at most; a larger one is cut, without a copy.
+    :param key: Columns that name a row in a message.
     :raises QueryError: A column has a type that cannot be stored, a value that its type cannot hold, or the
         source failed on the way. No value is quoted.
+    :raises RowError: From the reader: text that is not valid Unicode.
     """
     import pyarrow as pa
 
     target = pa.schema([pa.field(field.name, _storable(field.name, field.type)) for field in schema])
-    return pa.RecordBatchReader.from_batches(target, _converted(target, batches, chunk_rows))
+    return pa.RecordBatchReader.from_batches(target, _converted(target, batches, chunk_rows, key))
 
 
 def _converted(
-    target: pa.Schema, batches: Iterable[pa.RecordBatch], chunk_rows: int
+    target: pa.Schema, batches: Iterable[pa.RecordBatch], chunk_rows: int, key: Sequence[str]
 ) -> Iterator[pa.RecordBatch]:
     import pyarrow as pa
 
+    first_row = 0
     try:
         for batch in batches:
             for start in range(0, max(batch.num_rows, 1), chunk_rows):
                 arrays = batch.slice(start, chunk_rows).columns
                 columns = [_column(field, array) for field, array in zip(target, arrays, strict=True)]
-                yield pa.RecordBatch.from_arrays(columns, schema=target)
+                rows = pa.RecordBatch.from_arrays(columns, schema=target)
+                _check_text(rows, key, first_row)
+                yield rows
+                first_row += rows.num_rows
     except (pa.ArrowException, OSError) as error:
         # Arrow hands on what the source says as an error without a number; the system's own have one.
         if isinstance(error, OSError) and error.errno is not None:
@@ -56,6 +64,37 @@ def _converted(
             f"Reading the rows failed: {type(error).__name__}: its message is withheld, since it may quote "
             "a row. Nothing was sent."
         ) from None
+
+
+def _check_text(rows: pa.RecordBatch, key: Sequence[str], first_row: int) -> None:
+    import pyarrow as pa
+
+    for field, array in zip(rows.schema, rows.columns, strict=True):
+        if _holds_text(field.type):
+            try:
+                array.validate(full=True)
+            except pa.ArrowInvalid:
+                row = next((i for i in range(len(array)) if not _is_readable(array, i)), 0)
+                named = all(_is_readable(rows.column(name), row) for name in key)
+                raise RowError(
+                    f"column {field.name} holds text that is not valid Unicode",
+                    row=first_row + row,
+                    key=row_key(rows, key, row) if key and named else None,
+                ) from None
+
+
+def _holds_text(kind: pa.DataType) -> bool:
+    import pyarrow as pa
+
+    return pa.types.is_string(kind) or any(_holds_text(kind.field(i).type) for i in range(kind.num_fields))
+
+
+def _is_readable(array: pa.Array, row: int) -> bool:
+    try:
+        array[row].as_py()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _storable(name: str, kind: pa.DataType) -> pa.DataType:

@@ -31,6 +31,7 @@ def open_parquet(
     *,
     columns: Sequence[str] | None = None,
     row_filter: pc.Expression | Sequence[Condition] | Sequence[Sequence[Condition]] | None = None,
+    key: Sequence[str] = (),
     chunk_rows: int = CHUNK_ROWS,
 ) -> Iterator[pa.RecordBatchReader]:
     """
@@ -46,9 +47,11 @@ def open_parquet(
     :param columns: The only columns to read; all by default.
     :param row_filter: The only rows to read: an Arrow expression, or as in ``pyarrow.parquet`` a list of
         conditions that must all hold, or a list of such lists of which one must.
+    :param key: Columns that name a row in a message.
     :param chunk_rows: Rows of one record batch, at most.
     :raises QueryError: There is no such file, one is not Parquet, or a column is not there. Raised by the
         reader too where a file turns out to be broken.
+    :raises RowError: From the reader: text that is not valid UTF-8.
     """
     import pyarrow as pa
     from airflow.sdk import ObjectStoragePath
@@ -62,7 +65,7 @@ def open_parquet(
     except (pa.ArrowException, FileNotFoundError) as error:
         raise QueryError(f"{source_path} cannot be read as Parquet: {error}. Nothing was sent.") from error
     report_input(path)
-    yield to_storable(schema, batches, chunk_rows=chunk_rows)
+    yield to_storable(schema, batches, chunk_rows=chunk_rows, key=key)
 
 
 def _dataset(path: ObjectStoragePath, columns: Sequence[str] | None) -> ds.Dataset:

@@ -6,6 +6,7 @@ The schema is that of the first chunk: a driver without type information shows i
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -45,7 +46,7 @@ def rows_to_batches(names: Sequence[str], chunks: Iterable[Sequence[Row]]) -> It
 
 
 def infer_columns(
-    names: Sequence[str], rows: Sequence[Row]
+    names: Sequence[str], rows: Sequence[Row], *, key: Sequence[str] = ()
 ) -> Callable[[Sequence[Row], int], pa.RecordBatch]:
     """
     Return a function from rows, and the number of the first of them, to a record batch of an inferred schema.
@@ -55,6 +56,7 @@ def infer_columns(
 
     :param names: Columns of every row.
     :param rows: The first rows, each a sequence of as many values; none makes string columns.
+    :param key: Columns that name a row in a message.
     :raises QueryError: Arrow has no type for a column, or, from the function, a value does not fit its type.
     :raises RowError: From the function: text that is not valid Unicode.
     """
@@ -64,18 +66,24 @@ def infer_columns(
     schema = pa.schema(
         [pa.field(name, _inferred(name, column)) for name, column in zip(names, columns, strict=True)]
     )
-    return partial(_rows_to_batch, schema)
+    return partial(_rows_to_batch, schema, tuple(key))
 
 
 def _columns(names: Sequence[str], rows: Sequence[Row]) -> list[Sequence[object]]:
     return list(zip(*rows, strict=True)) if rows else [() for _ in names]
 
 
-def _rows_to_batch(schema: pa.Schema, rows: Sequence[Row], first_row: int) -> pa.RecordBatch:
+def _rows_to_batch(
+    schema: pa.Schema, key: Sequence[str], rows: Sequence[Row], first_row: int
+) -> pa.RecordBatch:
     import pyarrow as pa
 
     columns = _columns(schema.names, rows)
-    arrays = [_array(field, column, first_row) for field, column in zip(schema, columns, strict=True)]
+    try:
+        arrays = [_array(field, column) for field, column in zip(schema, columns, strict=True)]
+    except UnicodeEncodeError:
+        values = dict(zip(schema.names, columns, strict=True))
+        raise not_unicode(values, key=key, first_row=first_row) from None
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
@@ -100,7 +108,7 @@ def _inferred(name: str, values: Sequence[object]) -> pa.DataType:
     return kind
 
 
-def _array(field: pa.Field, values: Sequence[object], first_row: int) -> pa.Array:
+def _array(field: pa.Field, values: Sequence[object]) -> pa.Array:
     import pyarrow as pa
 
     try:
@@ -108,10 +116,7 @@ def _array(field: pa.Field, values: Sequence[object], first_row: int) -> pa.Arra
             return pa.array([_uuid_bytes(value) for value in values], field.type)
         return pa.array(values, field.type)
     except UnicodeEncodeError:
-        row = next(i for i, value in enumerate(values) if not _is_unicode(value))
-        raise RowError(
-            f"column {field.name} holds text that is not valid Unicode", row=first_row + row
-        ) from None
+        raise
     except (pa.ArrowException, OverflowError, TypeError, ValueError):
         raise QueryError(
             f"Column {field.name} is {field.type} in the first rows, and a later value is not. Cast it in "
@@ -127,7 +132,36 @@ def _uuid_bytes(value: object) -> bytes | None:
     return value.bytes
 
 
+def not_unicode(
+    columns: Mapping[str, Sequence[object]], *, key: Sequence[str], first_row: int
+) -> QueryError | RowError:
+    """
+    Return the error of the first row with text that UTF-8 cannot carry, such as a lone surrogate.
+
+    :param columns: Python values by column.
+    :param key: Columns that name the row.
+    :param first_row: Number of the first of these rows in the source, from 0.
+    """
+    found = [
+        (row, name)
+        for name, values in columns.items()
+        if (row := next((i for i, value in enumerate(values) if not _is_unicode(value)), None)) is not None
+    ]
+    if not found:
+        return QueryError("The rows hold text that is not valid Unicode. Nothing was sent.")
+    row, column = min(found)
+    known = [(name, columns[name][row]) for name in key if name in columns]
+    said = ", ".join(f"{name}={value}" for name, value in known if _is_unicode(value))
+    return RowError(
+        f"column {column} holds text that is not valid Unicode", row=first_row + row, key=said or None
+    )
+
+
 def _is_unicode(value: object) -> bool:
+    if isinstance(value, Mapping):
+        return all(map(_is_unicode, [*value, *value.values()]))
+    if isinstance(value, list | tuple | set | frozenset):
+        return all(map(_is_unicode, value))
     try:
         str(value).encode()
     except UnicodeEncodeError:

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from airflow_provider_claude_batch.core.check_request import check_params, is_model_id, raise_problems
+from airflow_provider_claude_batch.core.check_request import (
+    Problem,
+    check_params,
+    is_model_id,
+    raise_problems,
+)
 from airflow_provider_claude_batch.errors import ClaudeBatchInputError
-from airflow_provider_claude_batch.hooks.model_facts import ModelCatalog, to_circumstances
+from airflow_provider_claude_batch.hooks.model_facts import (
+    MAX_MODELS,
+    ModelCatalog,
+    to_circumstances,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from anthropic import Anthropic
 
-    from airflow_provider_claude_batch.core.check_request import Problem
     from airflow_provider_claude_batch.submission.spec import SubmissionSpec
 
 
@@ -41,8 +49,8 @@ def check_spec(spec: SubmissionSpec, client: Anthropic) -> Callable[[Mapping[str
 
     def check(params: Mapping[str, object]) -> list[Problem]:
         model = params.get("model")
-        if is_model_id(model):
-            catalog.ask(model)
+        if is_model_id(model) and not catalog.ask(model):
+            return [Problem("$.model", f"differs from {MAX_MODELS} other models that requests have named")]
         return check_params(params, circumstances)
 
     return check

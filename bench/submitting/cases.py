@@ -236,14 +236,17 @@ def send(meter: Meter, folder: str) -> dict[str, float]:
     """Measure the create of the one shard in a folder."""
     from airflow_provider_claude_batch.hooks.claude_batch import ClaudeBatchHook
     from airflow_provider_claude_batch.submission.manifest_folder import ManifestFolder, require_plan
-    from airflow_provider_claude_batch.submission.send import send_shards
+    from airflow_provider_claude_batch.submission.send import SendRules, send_shards
 
     manifest = ManifestFolder.at(folder)
-    _, record = require_plan(manifest)
+    plan, record = require_plan(manifest)
+    rules = SendRules(grace=dt.timedelta(minutes=15), max_queued_requests=200_000)
     hook = ClaudeBatchHook()
 
     def work() -> int:
-        sent = send_shards(manifest, record, hook, try_number=1, clock=lambda: _NOW)
+        sent = send_shards(
+            manifest, plan, record, hook, rules=rules, try_number=1, clock=lambda: dt.datetime.now(dt.UTC)
+        )
         return sum(one.shard.body_bytes for one in sent)
 
     with hook.client:

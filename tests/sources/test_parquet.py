@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from airflow_provider_claude_batch.errors import QueryError
+from airflow_provider_claude_batch.errors import QueryError, RowError
 from airflow_provider_claude_batch.sources.parquet import open_parquet
 
 ROWS = pa.table(
@@ -107,6 +107,15 @@ def test_a_file_whose_values_do_not_fit_the_first_ones_types_is_not_quoted(tmp_p
     pq.write_table(pa.table({"n": pa.array(["secret"])}), tmp_path / "1.parquet")
     with pytest.raises(QueryError, match="withheld") as caught:
         read(tmp_path)
+    assert "secret" not in str(caught.value)
+
+
+def test_text_that_is_not_utf_8_names_the_row_and_not_the_text(tmp_path):
+    offsets = pa.array([0, 4, 11], pa.int32()).buffers()[1]
+    body = pa.Array.from_buffers(pa.string(), 2, [None, offsets, pa.py_buffer(b"finesecret\xff")])
+    pq.write_table(pa.table({"id": [1, 2], "body": body}), tmp_path / "0.parquet")
+    with pytest.raises(RowError, match=r"row 1 \(id=2\): column body .* not valid Unicode") as caught:
+        read(tmp_path, key=["id"])
     assert "secret" not in str(caught.value)
 
 

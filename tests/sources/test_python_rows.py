@@ -77,6 +77,49 @@ def test_values_that_arrow_cannot_hold_are_not_quoted(rows):
     assert caught.value.__cause__ is None
 
 
+BAD_ROWS = [{"id": i, "body": "secret\ud800" if i == 12 else "fine"} for i in range(10, 14)]
+
+
+@pytest.mark.parametrize("kind", [list, iter, pd.DataFrame], ids=["list", "generator", "DataFrame"])
+@pytest.mark.parametrize("chunk_rows", [1, 3, 10])
+def test_a_lone_surrogate_is_named_by_its_row_and_key_and_not_quoted(kind, chunk_rows):
+    rows = BAD_ROWS
+    if kind is pd.DataFrame:
+        columns = {name: pd.Series([row[name] for row in rows], dtype=object) for name in ("id", "body")}
+        rows = pd.DataFrame(columns)
+    with pytest.raises(RowError) as caught:
+        read(kind(rows), key=["id"], chunk_rows=chunk_rows)
+    assert str(caught.value) == (
+        "row 2 (id=12): column body holds text that is not valid Unicode. Nothing was sent."
+    )
+    assert caught.value.__cause__ is None
+
+
+@pytest.mark.parametrize("value", [["\ud800"], {"a": "\ud800"}, [{"a": ["\ud800"]}]])
+def test_a_lone_surrogate_in_a_list_or_a_struct_is_found(value):
+    with pytest.raises(RowError, match=r"row 0 \(id=7\): column x"):
+        read([{"id": 7, "x": value}], key=["id"])
+
+
+def test_a_key_that_is_no_unicode_itself_is_not_shown():
+    with pytest.raises(RowError, match=r"^row 0: column id holds text"):
+        read([{"id": "secret\ud800"}], key=["id"])
+
+
+def not_utf8(good: bytes, bad: bytes) -> pa.Array:
+    offsets = pa.array([0, len(good), len(good) + len(bad)], pa.int32()).buffers()[1]
+    return pa.Array.from_buffers(pa.string(), 2, [None, offsets, pa.py_buffer(good + bad)])
+
+
+def test_text_of_arrow_that_is_not_utf_8_is_named_by_its_row_and_key():
+    table = pa.table({"id": [1, 2], "body": not_utf8(b"fine", b"secret\xff")})
+    with pytest.raises(RowError, match=r"row 1 \(id=2\): column body .* not valid Unicode") as caught:
+        read(table, key=["id"], chunk_rows=1)
+    assert "secret" not in str(caught.value)
+    with pytest.raises(RowError, match=r"^row 1: column id .* not valid Unicode"):
+        read(table.select(["body"]).rename_columns(["id"]), key=["id"])
+
+
 @pytest.mark.parametrize("rows", [None, 7, "text", {"id": 1}])
 def test_what_is_no_rows_is_refused(rows):
     with pytest.raises(QueryError, match="Rows are dicts"):

@@ -235,10 +235,55 @@ def test_a_later_value_of_sqlite_of_another_kind_is_not_quoted(sqlite_file):
     assert "secret" not in str(caught.value)
 
 
-def test_text_of_sqlite_that_is_not_unicode_is_not_quoted(sqlite_file):
+@pytest.mark.parametrize("end", ["ff", "eda080"], ids=["not UTF-8", "lone surrogate"])
+def test_text_of_sqlite_that_is_not_unicode_is_not_quoted(sqlite_file, end):
     with pytest.raises(QueryError, match="withheld") as caught:
-        read("select cast(x'736563726574ff' as text) as body")
+        read(f"select cast(x'736563726574{end}' as text) as body")
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["chr(55296)", "'\\xED\\xA0\\x80'::blob::varchar", "decode('\\xFF'::blob)"])
+def test_duckdb_has_no_text_that_is_not_unicode(duckdb_file, text):
+    try:
+        _, (batch,) = read(f"select {text} as body")
+    except QueryError:
+        return
+    batch.column("body").to_pylist()[0].encode()
+
+
+MEMORY = """
+import resource, sys
+from airflow_provider_claude_batch.sources.sql import open_query
+with open_query(sys.argv[1], sql_conn_id="warehouse") as reader:
+    rows = sum(batch.num_rows for batch in reader)
+assert rows == 300_000
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+def test_what_duckdb_caches_of_its_tables_does_not_stay_in_memory(duckdb_file):
+    with duckdb.connect(str(duckdb_file)) as connection:
+        connection.execute(
+            "create table large as select i as id, md5(i::varchar) || repeat(md5((i * 7)::varchar), 15) || "
+            "md5((i + 1)::varchar) as body from range(300000) r(i)"
+        )
+
+    def peak_kib(sql):
+        command = [sys.executable, "-c", MEMORY, sql]
+        return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1])
+
+    assert peak_kib("select id, body from large") - peak_kib("select 1 from large") < 90_000
+
+
+def test_a_sort_that_needs_more_than_the_cache_may_have_goes_through(duckdb_file):
+    with duckdb.connect(str(duckdb_file)) as connection:
+        connection.execute(
+            "create table large as select i as id, repeat(md5(i::varchar), 32) as body from range(60000) r(i)"
+        )
+    _, batches = read("select a.id, a.body from large a join large b using (body) order by body desc")
+    bodies = [body for batch in batches for body in batch.column("body").to_pylist()]
+    assert len(bodies) == 60_000
+    assert bodies == sorted(bodies, reverse=True)
 
 
 def test_the_query_is_reported_as_the_sql_operators_do(sqlite_file, lineage):
