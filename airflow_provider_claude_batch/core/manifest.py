@@ -197,6 +197,7 @@ class Receipt:
     :param outcomes: Rows by outcome.
     :param tokens: Sums by kind, over all rows.
     :param files: URIs of what was published.
+    :param batch_seconds: From the creation to the end of each of its own batches.
     """
 
     dag_id: str
@@ -212,6 +213,7 @@ class Receipt:
     created_at: dt.datetime
     published_at: dt.datetime
     files: list[str] = field(default_factory=list)
+    batch_seconds: list[float] = field(default_factory=list)
     schema_version: int = SCHEMA_VERSION
 
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import secrets
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
+from airflow_provider_claude_batch.core.deadline import to_deadline
+from airflow_provider_claude_batch.core.limits import EXPIRES_AFTER
 from airflow_provider_claude_batch.submission.check_spec import check_spec
 from airflow_provider_claude_batch.submission.deployment import send_rules, shard_cutter
+from airflow_provider_claude_batch.submission.manifest_folder import require_plan
 from airflow_provider_claude_batch.submission.pauses import Pause, merge_pauses
 from airflow_provider_claude_batch.submission.settle import settle_generations
 from airflow_provider_claude_batch.submission.snapshot import take_snapshot
@@ -19,19 +22,13 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     import pyarrow as pa
-    from airflow.sdk import BaseOperator
+    from airflow.sdk import BaseOperator, Context
 
     from airflow_provider_claude_batch.core.manifest import Plan, ShardRecord
     from airflow_provider_claude_batch.hooks.claude_batch import ClaudeBatchHook
     from airflow_provider_claude_batch.submission.manifest_folder import ManifestFolder
+    from airflow_provider_claude_batch.submission.send import SentShard
     from airflow_provider_claude_batch.submission.spec import SubmissionSpec
-
-
-class Try(Protocol):
-    """What a plan records of the task instance that made it."""
-
-    try_number: int
-    max_tries: int
 
 
 def make_plan(
@@ -42,7 +39,8 @@ def make_plan(
     *,
     open_rows: Callable[[], AbstractContextManager[pa.RecordBatchReader]],
     staging_root: str,
-    ti: Try,
+    deadline: object,
+    context: Context,
 ) -> Plan | Pause:
     """
     Take the snapshot of a generation that has none.
@@ -51,6 +49,8 @@ def make_plan(
     :return: The plan, or what to wait for first: a batch of an earlier generation whose answer was lost.
     :raises ClaudeBatchInputError: The request, a column, a key or a row is not as it must be.
     """
+    ti = context["ti"]
+    until = to_deadline(deadline, now=_now(), timezone=context["dag"].timezone)
     earlier = earlier_generations(folder)
     pauses = settle_generations(
         earlier, hook, grace=send_rules(hook).grace, try_number=ti.try_number, clock=_now
@@ -74,6 +74,7 @@ def make_plan(
             cutter=shard_cutter(identity),
             takeover=find_takeover(earlier, now=_now()),
             account=hook.list_batches().account,
+            deadline=until,
         )
     if plan.rejected_rows:
         operator.log.warning(
@@ -82,7 +83,44 @@ def make_plan(
             plan.row_count,
         )
     operator.log.info("Snapshot of %d rows: %s", plan.row_count, folder.uri)
+    if until is not None and until - _now() < EXPIRES_AFTER:
+        operator.log.info(
+            "Answers are needed by %s, and batches may take %s: shortly before, the sensor cancels what has "
+            "not ended; those rows come out as canceled and are not billed.",
+            until.isoformat(),
+            EXPIRES_AFTER,
+        )
     return plan
+
+
+def log_plan(operator: BaseOperator, folder: ManifestFolder, plan: Plan) -> None:
+    """Say what ``plan_only`` has planned."""
+    _, first_round = require_plan(folder)
+    operator.log.info(
+        "Planned and not sent: %d rows, %d rejected, in %d shards with %d requests and %.1f MB: %s",
+        plan.row_count,
+        plan.rejected_rows,
+        len(first_round.shards),
+        sum(shard.requests for shard in first_round.shards),
+        sum(shard.body_bytes for shard in first_round.shards) / 1e6,
+        folder.uri,
+    )
+
+
+def log_sent(operator: BaseOperator, sent: SentShard, *, shard_count: int) -> None:
+    """Say which batch a shard is, and how that is known."""
+    how = "" if sent.is_new else ", on record already"
+    if sent.shard.taken is not None:
+        how = f", whose answers are taken from {sent.shard.taken.manifest}"
+    operator.log.info(
+        "Shard %d of %d is %s%s: %d requests, %.1f MB",
+        sent.shard.index + 1,
+        shard_count,
+        sent.batch.batch_id,
+        how,
+        sent.shard.requests,
+        sent.shard.body_bytes / 1e6,
+    )
 
 
 def log_snapshot_found(

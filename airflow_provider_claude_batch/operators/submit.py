@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from airflow.providers.common.compat.sdk import (
@@ -16,7 +16,7 @@ from airflow_provider_claude_batch.hooks.claude_batch import ClaudeBatchHook
 from airflow_provider_claude_batch.links.batch import ClaudeBatchLink
 from airflow_provider_claude_batch.operators.destinations import check_destinations
 from airflow_provider_claude_batch.operators.kill import cancel_after_kill
-from airflow_provider_claude_batch.operators.planning import log_snapshot_found, make_plan
+from airflow_provider_claude_batch.operators.planning import log_plan, log_sent, log_snapshot_found, make_plan
 from airflow_provider_claude_batch.operators.retries import a_retry_can_help
 from airflow_provider_claude_batch.operators.template_files import read_template_files
 from airflow_provider_claude_batch.operators.waiting import defer, sleep_in_worker
@@ -30,7 +30,7 @@ from airflow_provider_claude_batch.submission.reference import (
     read_reference,
     to_references,
 )
-from airflow_provider_claude_batch.submission.send import SentShard, send_shards
+from airflow_provider_claude_batch.submission.send import send_shards
 from airflow_provider_claude_batch.submission.spec import SubmissionSpec, make_spec
 from airflow_provider_claude_batch.submission.staging import (
     TaskInstanceId,
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_claude_batch.core.check_request import Problem
-    from airflow_provider_claude_batch.core.manifest import Plan, Retain
+    from airflow_provider_claude_batch.core.manifest import Retain
     from airflow_provider_claude_batch.core.rows_to_requests import OnInvalidRow, OnNull
     from airflow_provider_claude_batch.triggers.task_state import TaskInstanceNames
 
@@ -110,6 +110,9 @@ class ClaudeBatchSubmitOperator(BaseOperator):
         ``answers`` with their keys, ``everything``, so the request texts too, or ``nothing``.
     :param retain_failed_days: Days that everything stays where there was no successful load; the command
         ``claude-batch gc`` removes it then.
+    :param deadline: When the answers are needed: a time (``"06:30"``, in the Dag's time zone), a date and
+        time, or a ``timedelta`` from the snapshot on. The sensor cancels what has not ended shortly before,
+        and the load takes what was answered. (templated)
     :param deferrable: Wait in the triggerer; ``False`` where there is none: the worker waits then.
     :param poll_interval: Seconds between looks while waiting; ``None`` for one to ten minutes.
     :param cancel_on_kill: Cancel this task's own batches when a person fails the task while it sends or
@@ -134,6 +137,7 @@ class ClaudeBatchSubmitOperator(BaseOperator):
         "system",
         "request_params",
         "passthrough",
+        "deadline",
         "staging_path",
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {
@@ -173,6 +177,7 @@ class ClaudeBatchSubmitOperator(BaseOperator):
         plan_only: bool = False,
         retain: Retain = "answers",
         retain_failed_days: int = 30,
+        deadline: str | time | datetime | timedelta | None = None,
         deferrable: bool = True,
         poll_interval: float | None = None,
         cancel_on_kill: bool = False,
@@ -205,6 +210,7 @@ class ClaudeBatchSubmitOperator(BaseOperator):
         self.plan_only = plan_only
         self.retain = retain
         self.retain_failed_days = retain_failed_days
+        self.deadline = deadline
         self.deferrable = deferrable
         self.poll_interval = poll_interval
         self.cancel_on_kill = cancel_on_kill
@@ -265,7 +271,8 @@ class ClaudeBatchSubmitOperator(BaseOperator):
                 hook,
                 open_rows=lambda: self._open_rows(spec),
                 staging_root=staging_root(self.staging_path),
-                ti=context["ti"],
+                deadline=self.deadline,
+                context=context,
             )
             if isinstance(made, Pause):
                 return folder, hook, made
@@ -273,7 +280,7 @@ class ClaudeBatchSubmitOperator(BaseOperator):
         if not plan.row_count and self.on_empty == "skip":
             raise AirflowSkipException("The source returned no rows.")
         if self.plan_only:
-            self._log_plan(folder, plan)
+            log_plan(self, folder, plan)
             return folder, hook, None
         return folder, hook, self._send(folder, hook, context)
 
@@ -299,18 +306,6 @@ class ClaudeBatchSubmitOperator(BaseOperator):
             manifest=manifest,
             poll_interval=self.poll_interval,
             cancel_batch_ids=self._own_batch_ids if self.cancel_on_kill else (),
-        )
-
-    def _log_plan(self, folder: ManifestFolder, plan: Plan) -> None:
-        _, first_round = require_plan(folder)
-        self.log.info(
-            "Planned and not sent: %d rows, %d rejected, in %d shards with %d requests and %.1f MB: %s",
-            plan.row_count,
-            plan.rejected_rows,
-            len(first_round.shards),
-            sum(shard.requests for shard in first_round.shards),
-            sum(shard.body_bytes for shard in first_round.shards) / 1e6,
-            folder.uri,
         )
 
     def _spec(self) -> SubmissionSpec:
@@ -348,7 +343,7 @@ class ClaudeBatchSubmitOperator(BaseOperator):
 
     def _open_rows(self, spec: SubmissionSpec) -> AbstractContextManager[pa.RecordBatchReader]:
         if self.source_path and not self.sql:
-            return open_parquet(self.source_path, columns=spec.used_columns())
+            return open_parquet(self.source_path, columns=spec.used_columns(), key=spec.key)
         if self.sql and self.sql_conn_id and not self.source_path:
             return open_query(self.sql, sql_conn_id=self.sql_conn_id, parameters=self.parameters)
         raise ClaudeBatchInputError("Give either sql and sql_conn_id, or source_path. Nothing was sent.")
@@ -375,22 +370,8 @@ class ClaudeBatchSubmitOperator(BaseOperator):
             self.linked_batch_ids.append(step.batch.batch_id)
             if step.shard.taken is None and step.batch.known_by == "answered":
                 self._own_batch_ids.append(step.batch.batch_id)
-            self._log_sent(step, shard_count=len(first_round.shards))
+            log_sent(self, step, shard_count=len(first_round.shards))
         return None
-
-    def _log_sent(self, sent: SentShard, *, shard_count: int) -> None:
-        how = "" if sent.is_new else ", on record already"
-        if sent.shard.taken is not None:
-            how = f", whose answers are taken from {sent.shard.taken.manifest}"
-        self.log.info(
-            "Shard %d of %d is %s%s: %d requests, %.1f MB",
-            sent.shard.index + 1,
-            shard_count,
-            sent.batch.batch_id,
-            how,
-            sent.shard.requests,
-            sent.shard.body_bytes / 1e6,
-        )
 
     def _finish(self, folder: ManifestFolder, context: Context) -> dict[str, object]:
         reference: SubmissionReference = read_reference(folder.uri)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowSkipException, conf
@@ -13,6 +14,9 @@ from airflow_provider_claude_batch.core.poll_decision import decide
 from airflow_provider_claude_batch.errors import BatchWaitTimeoutError, ClaudeBatchInputError
 from airflow_provider_claude_batch.hooks.claude_batch import ClaudeBatchHook
 from airflow_provider_claude_batch.links.batch import ClaudeBatchLink
+from airflow_provider_claude_batch.submission.deadline import cancel_what_runs, earliest_deadline
+from airflow_provider_claude_batch.submission.history import usual_seconds
+from airflow_provider_claude_batch.submission.manifest_folder import ManifestFolder
 from airflow_provider_claude_batch.submission.reference import SubmissionReference, to_references
 from airflow_provider_claude_batch.triggers.batch import ClaudeBatchTrigger
 
@@ -24,14 +28,21 @@ if TYPE_CHECKING:
 #: The API lets a batch run for 24 hours; one more for the end to be seen.
 DEFAULT_TIMEOUT_SECONDS = 25 * 3600.0
 
+#: A batch that is canceled takes its time to end: requests that are being answered are finished first.
+DEADLINE_MARGIN_SECONDS = 900.0
+
 
 class ClaudeBatchSensor(BaseSensorOperator):
     """
     Wait until all batches of a submission have ended.
 
-    Deferred, it holds no worker: a trigger looks at the batches from the triggerer. It only looks; whatever
-    happens to the task, the batches go on. A retry waits for the same batches again, for the whole
-    ``timeout``.
+    Deferred, it holds no worker: a trigger looks at the batches from the triggerer, with one call for all
+    waits of a connection. Whatever happens to the task, the batches go on; a retry waits for the same batches
+    again, and no longer than the first try would have.
+
+    Where the submission has a ``deadline``, the sensor cancels what has not ended a margin before it, waits
+    for the end, and lets the load take what was answered; the rest is in the dataset as ``canceled`` and is
+    not billed.
 
     :param submission: Output of a :class:`~..operators.submit.ClaudeBatchSubmitOperator`, mapped or not, or a
         manifest URI. (templated)
@@ -41,7 +52,9 @@ class ClaudeBatchSensor(BaseSensorOperator):
     :param deferrable: Wait in the triggerer. Default: ``[operators] default_deferrable``.
     :param poll_interval: Seconds between looks; ``None`` for a tenth of the batches' age, between one and ten
         minutes. With ``deferrable=False`` Airflow's own ``poke_interval`` counts.
-    :param timeout: Seconds until the task gives up waiting; default 25 hours. The batches go on.
+    :param timeout: Seconds from the creation of the youngest batch until the task gives up waiting; default
+        25 hours. The batches go on. In ``reschedule`` and ``poke`` mode Airflow counts it from the first try.
+    :param deadline_margin: Seconds before a submission's deadline at which what has not ended is canceled.
     """
 
     template_fields: Sequence[str] = ("submission", "batch_ids", "claude_conn_id")
@@ -57,6 +70,7 @@ class ClaudeBatchSensor(BaseSensorOperator):
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         poll_interval: float | None = None,
         timeout: float = DEFAULT_TIMEOUT_SECONDS,
+        deadline_margin: float = DEADLINE_MARGIN_SECONDS,
         **kwargs: Any,
     ) -> None:
         super().__init__(timeout=timeout, **kwargs)
@@ -67,6 +81,7 @@ class ClaudeBatchSensor(BaseSensorOperator):
         self.claude_conn_id = claude_conn_id
         self.deferrable = deferrable
         self.poll_interval = poll_interval
+        self.deadline_margin = deadline_margin
 
     @property
     def linked_batch_ids(self) -> list[str]:
@@ -82,26 +97,61 @@ class ClaudeBatchSensor(BaseSensorOperator):
         if not self.deferrable:
             super().execute(context)
             return
+        self._defer(conn_id, batch_ids, context, cancel_at=self._cancel_at())
+
+    def _defer(
+        self, conn_id: str, batch_ids: list[str], context: Context, *, cancel_at: float | None
+    ) -> None:
         self.defer(
             trigger=ClaudeBatchTrigger(
                 claude_conn_id=conn_id,
                 batch_ids=batch_ids,
                 timeout_at=time.time() + self.timeout,
                 poll_interval=self.poll_interval,
+                timeout_seconds=self.timeout,
+                cancel_at=cancel_at,
+                expected_seconds=self._expected_seconds(context),
             ),
             method_name="execute_complete",
             # The trigger reports a late wait by itself; this is for one that no triggerer looks at.
             timeout=timedelta(seconds=self.timeout + 600),
         )
 
+    def _cancel_at(self) -> float | None:
+        """Return when what has not ended is to be canceled, in epoch seconds."""
+        deadline = earliest_deadline(self._manifests())
+        return None if deadline is None else deadline.timestamp() - self.deadline_margin
+
+    def _manifests(self) -> list[str]:
+        return [] if self.submission is None else [r.manifest for r in to_references(self.submission)]
+
+    def _expected_seconds(self, context: Context) -> float | None:
+        manifests = self._manifests()
+        if not manifests:
+            return None
+        return usual_seconds(manifests[0], dag_id=context["ti"].dag_id, today=datetime.now(UTC).date())
+
     def poke(self, context: Context) -> bool:
         """Return whether all batches have ended."""
         conn_id, batch_ids = self._awaited()
-        seen = self._look(ClaudeBatchHook(conn_id), batch_ids)
+        hook = ClaudeBatchHook(conn_id)
+        seen = self._look(hook, batch_ids)
         # Airflow's own timeout ends a poking sensor.
-        decision = decide(batch_ids, seen=seen, now=0, timeout_at=1)
+        now, cancel_at = time.time(), self._cancel_at()
+        decision = decide(batch_ids, seen=seen, now=now, timeout_at=math.inf, cancel_at=cancel_at)
         self.log.debug("%d of %d batches have not ended", len(decision.waiting), len(batch_ids))
+        if decision.action == "deadline":
+            self._cancel_the_rest(hook)
         return decision.action == "ended"
+
+    def _cancel_the_rest(self, hook: ClaudeBatchHook) -> None:
+        for manifest in self._manifests():
+            for batch_id in cancel_what_runs(ManifestFolder.at(manifest), hook):
+                self.log.warning(
+                    "Batch %s is canceled for the submission's deadline: what is answered until then is "
+                    "billed and loaded, the rest comes out as canceled.",
+                    batch_id,
+                )
 
     def _look(self, hook: ClaudeBatchHook, batch_ids: Sequence[str]) -> dict[str, str]:
         from anthropic import APIError
@@ -123,13 +173,20 @@ class ClaudeBatchSensor(BaseSensorOperator):
         """
         End the wait with what the trigger reported.
 
-        :raises BatchWaitTimeoutError: The time is up and not all batches have ended.
+        :raises BatchWaitTimeoutError: The time is up and not all batches have ended, or they are gone.
         """
-        if event["status"] == "late":
+        waiting: list[str] = event["waiting"]
+        if event["status"] == "deadline":
+            conn_id, batch_ids = self._awaited()
+            self._cancel_the_rest(ClaudeBatchHook(conn_id))
+            self._defer(conn_id, batch_ids, context, cancel_at=None)
+        if event["status"] in ("late", "gone"):
+            happened = f"have not ended within {self.timeout:.0f} s of the creation of the youngest"
+            if event["status"] == "gone":
+                happened = "are no longer there: deleted, or of another workspace"
             message = (
-                f"{len(event['waiting'])} of {len(event['batch_ids'])} batches have not ended within "
-                f"{self.timeout:.0f} s: {', '.join(event['waiting'])}. They were left alone and go on; a "
-                "retry waits for them again."
+                f"{len(waiting)} of {len(event['batch_ids'])} batches {happened}: {', '.join(waiting)}. They "
+                "were left alone; a retry looks at them again."
             )
             if self.soft_fail:
                 raise AirflowSkipException(message)

@@ -69,8 +69,8 @@ class ManifestFolder:
             return
         raise StagingError(
             f"{self.folder.uri} lets the same file be created twice, so two tries could pay for the same "
-            "rows. Give a staging path on a store that knows conditional creates, such as S3, GCS, Azure or a "
-            "disk. Nothing was sent."
+            "rows. Give a staging path on a store that knows conditional creates, such as S3, GCS, Azure "
+            "or a disk. Nothing was sent."
         )
 
     def read_round(self, index: int, identity: str) -> Round | None:

@@ -31,6 +31,7 @@ def make_receipt(
     ti: TaskInstanceNames,
     batch_ids: Sequence[str],
     files: Sequence[str],
+    batch_seconds: Sequence[float],
     now: datetime,
 ) -> Receipt:
     """Return the receipt of published rows; outcomes with most rows first."""
@@ -48,6 +49,7 @@ def make_receipt(
         created_at=plan.created_at,
         published_at=now,
         files=list(files),
+        batch_seconds=list(batch_seconds),
     )
 
 

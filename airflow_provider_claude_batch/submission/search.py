@@ -116,7 +116,8 @@ class Search:
         return SubmissionUncertainError(
             f"Shard {shard.index} ({shard.requests} requests) was sent and its answer was lost. It may be "
             f"{' or '.join(batch_ids)}, whose results can no longer be read. It is not sent again. Look into "
-            f"the Console; claude-batch adopt {self.folder.uri} {shard.index} BATCH_ID says that it is one."
+            f"the Console; claude-batch adopt {self.folder.uri} {shard.index} BATCH_ID --unproven says that "
+            "it is one."
         )
 
 

@@ -71,6 +71,7 @@ def take_snapshot(
     cutter: ShardCutter | None = None,
     takeover: Takeover | None = None,
     account: Account | None = None,
+    deadline: dt.datetime | None = None,
 ) -> Plan:
     """
     Read all rows and write shards, round and plan.
@@ -85,6 +86,7 @@ def take_snapshot(
     :param check: Says what the API would refuse in ``params`` that an author's function made.
     :param cutter: Cuts at the API's limits unless given.
     :param takeover: What earlier generations have sent; those requests are not sent again.
+    :param deadline: When the answers are needed.
     :param account: Whose key the submission is begun with.
     :return: The plan of the generation: of this snapshot, or of the one of another try that was faster.
     :raises ClaudeBatchInputError: A column, a key or a row is not as it must be. Nothing was sent.
@@ -123,6 +125,7 @@ def take_snapshot(
         staging_root=staging_root,
         retain=spec.retain,
         retain_failed_days=spec.retain_failed_days,
+        deadline=deadline,
         organization_id=account.organization_id if account else None,
         workspace_id=account.workspace_id if account else None,
     )

@@ -150,6 +150,11 @@ class ClaudeBatchToParquetOperator(BaseOperator):
             ti=context["ti"],
             batch_ids=self.linked_batch_ids,
             files=[destination.uri],
+            batch_seconds=[
+                (batch.ended_at - batch.created_at).total_seconds()
+                for shard, batch in folder.batches(record)
+                if batch is not None and batch.ended_at is not None and shard.taken is None
+            ],
             now=datetime.now(UTC),
         )
         write_receipt(folder, receipt, staging_root=plan.staging_root)

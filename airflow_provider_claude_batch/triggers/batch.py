@@ -7,19 +7,19 @@ arguments have defaults. Arguments are stored in clear, so they hold ids and num
 
 from __future__ import annotations
 
-import asyncio
 import time
 from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_provider_claude_batch.core.poll_decision import WaitFor, decide, poll_seconds
+from airflow_provider_claude_batch.core.poll_decision import WaitFor, decide
+from airflow_provider_claude_batch.triggers.diary import WaitDiary
+from airflow_provider_claude_batch.triggers.poller import waiting_for
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-    from anthropic import AsyncAnthropic
-    from anthropic.types.messages import MessageBatch
+    from airflow_provider_claude_batch.triggers.poller import Wait
 
 
 class ClaudeBatchTrigger(BaseTrigger):
@@ -33,11 +33,15 @@ class ClaudeBatchTrigger(BaseTrigger):
     :param batch_ids: Batches of that connection's workspace.
     :param timeout_at: Epoch seconds after which the wait is reported as late. Wall-clock, since a wait may
         move to another triggerer.
-    :param poll_interval: Seconds between looks; ``None`` for a tenth of the batches' age, between one and ten
-        minutes.
+    :param poll_interval: Seconds between looks of the whole connection while this wait lasts; ``None`` for a
+        tenth of the batches' age, between one and ten minutes.
     :param wait_for: ``all`` or ``any``; of no batches, the end of the time.
     :param manifest: Comes back with the event.
     :param cancel_batch_ids: Batches of the task's own, as the API's own answers named them.
+    :param timeout_seconds: Instead of ``timeout_at``, from the creation of the youngest batch on, once all
+        were seen: a retry does not begin the wait anew.
+    :param cancel_at: Epoch seconds at which the task is to cancel what has not ended.
+    :param expected_seconds: How long such batches took before.
     """
 
     def __init__(
@@ -50,6 +54,9 @@ class ClaudeBatchTrigger(BaseTrigger):
         wait_for: WaitFor = "all",
         manifest: str | None = None,
         cancel_batch_ids: Sequence[str] = (),
+        timeout_seconds: float | None = None,
+        cancel_at: float | None = None,
+        expected_seconds: float | None = None,
     ) -> None:
         super().__init__()
         self.claude_conn_id = claude_conn_id
@@ -59,6 +66,9 @@ class ClaudeBatchTrigger(BaseTrigger):
         self.wait_for = wait_for
         self.manifest = manifest
         self.cancel_batch_ids = list(cancel_batch_ids)
+        self.timeout_seconds = timeout_seconds
+        self.cancel_at = cancel_at
+        self.expected_seconds = expected_seconds
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return path and arguments as they are stored."""
@@ -72,6 +82,9 @@ class ClaudeBatchTrigger(BaseTrigger):
                 "wait_for": self.wait_for,
                 "manifest": self.manifest,
                 "cancel_batch_ids": self.cancel_batch_ids,
+                "timeout_seconds": self.timeout_seconds,
+                "cancel_at": self.cancel_at,
+                "expected_seconds": self.expected_seconds,
             },
         )
 
@@ -79,28 +92,34 @@ class ClaudeBatchTrigger(BaseTrigger):
         """
         Yield one event.
 
-        Its ``status`` is ``ended`` or ``late``, ``batch_ids`` are the batches, ``waiting`` those of them that
-        have not ended.
+        Its ``status`` is ``ended``, ``late``, ``gone``, or ``deadline`` where ``cancel_at`` has come;
+        ``batch_ids`` are the batches, ``waiting`` those of them that have not ended, ``manifest`` what was
+        given.
         """
-        from airflow_provider_claude_batch.hooks.claude_batch import ClaudeBatchHook
-
-        started = time.monotonic()
         self.log.info("Waiting for the end of %s", ", ".join(self.batch_ids) or "the time")
-        seen: dict[str, MessageBatch] = {}
-        async with await ClaudeBatchHook(self.claude_conn_id).get_async_conn() as client:
+        async with waiting_for(
+            self.claude_conn_id,
+            self.batch_ids,
+            poll_interval=self.poll_interval,
+            expected_seconds=self.expected_seconds,
+        ) as wait:
+            diary = WaitDiary(self.batch_ids, log=self.log, expected_seconds=self.expected_seconds)
             while True:
-                await self._look(client, seen, started=started)
+                now = time.time()
+                diary.note(wait, now=now)
                 decision = decide(
                     self.batch_ids,
-                    seen={batch_id: batch.processing_status for batch_id, batch in seen.items()},
-                    now=time.time(),
-                    timeout_at=self.timeout_at,
+                    seen={batch_id: batch.processing_status for batch_id, batch in wait.seen.items()},
+                    now=now,
+                    timeout_at=self._timeout_at(wait),
                     wait_for=self.wait_for,
+                    cancel_at=self.cancel_at,
+                    absent=wait.absent,
                 )
                 if decision.action != "wait":
                     break
-                seconds = min(self._seconds_to_next_look(seen), self.timeout_at - time.time())
-                await asyncio.sleep(max(seconds, 0))
+                times = [self._timeout_at(wait), self.cancel_at, diary.warn_at]
+                await wait.news(min(at for at in times if at is not None))
         yield TriggerEvent(
             {
                 "status": decision.action,
@@ -109,6 +128,12 @@ class ClaudeBatchTrigger(BaseTrigger):
                 "manifest": self.manifest,
             }
         )
+
+    def _timeout_at(self, wait: Wait) -> float:
+        """Return when the wait is late, counted from the creation of its youngest batch if that is known."""
+        if self.timeout_seconds is None or len(wait.seen) < len(self.batch_ids):
+            return self.timeout_at
+        return max(batch.created_at for batch in wait.seen.values()) + self.timeout_seconds
 
     async def on_kill(self) -> None:
         """Cancel what is to be canceled, where a person has failed the task and nothing else has happened."""
@@ -129,46 +154,3 @@ class ClaudeBatchTrigger(BaseTrigger):
                     self.log.info("Batch %s is canceled, since a person has failed the task.", batch_id)
                 except APIError as error:
                     self.log.warning("Batch %s is not canceled (%s).", batch_id, type(error).__name__)
-
-    async def _look(self, client: AsyncAnthropic, seen: dict[str, MessageBatch], *, started: float) -> None:
-        from anthropic import APIError
-
-        from airflow_provider_claude_batch.triggers.poller import look
-
-        if not self.batch_ids:
-            return
-        waiting = [b for b in self.batch_ids if b not in seen or seen[b].processing_status != "ended"]
-        try:
-            found = await look(client, waiting)
-        except APIError as error:
-            self.log.warning(
-                "The API cannot be asked about the batches (%s). They go on; the next look comes as planned.",
-                type(error).__name__,
-            )
-            return
-        for batch_id, batch in found.items():
-            before = seen.get(batch_id)
-            seen[batch_id] = batch
-            if before is None or before.processing_status != batch.processing_status:
-                self._log_change(batch, waited=time.monotonic() - started)
-
-    def _log_change(self, batch: MessageBatch, *, waited: float) -> None:
-        counts = batch.request_counts
-        self.log.info(
-            "Batch %s is %s after %.0f s of waiting: %d processing, %d succeeded, %d errored, %d canceled, "
-            "%d expired",
-            batch.id,
-            batch.processing_status,
-            waited,
-            counts.processing,
-            counts.succeeded,
-            counts.errored,
-            counts.canceled,
-            counts.expired,
-        )
-
-    def _seconds_to_next_look(self, seen: dict[str, MessageBatch]) -> float:
-        if self.poll_interval is not None:
-            return self.poll_interval
-        created = [batch.created_at.timestamp() for batch in seen.values()]
-        return poll_seconds(time.time() - min(created)) if created else poll_seconds(0)

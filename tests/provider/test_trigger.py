@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from airflow_provider_claude_batch.core.poll_decision import PollDecision, decide, poll_seconds
+from airflow_provider_claude_batch.core.poll_decision import PollDecision, decide, look_seconds
 from airflow_provider_claude_batch.hooks.claude_batch import ClaudeBatchHook
 from airflow_provider_claude_batch.triggers.batch import ClaudeBatchTrigger
 from tests.provider.submitting import create_batches
@@ -30,6 +30,9 @@ def test_path_and_arguments_are_stored_in_databases_and_never_change():
             "wait_for": "all",
             "manifest": None,
             "cancel_batch_ids": [],
+            "timeout_seconds": None,
+            "cancel_at": None,
+            "expected_seconds": None,
         },
     )
 
@@ -60,17 +63,6 @@ def test_several_batches_are_looked_at_with_one_call(emulator):
     first_event(batch_ids)
     assert emulator.calls.count_of("retrieve") == 0
     assert emulator.calls.count_of("list") == 1
-
-
-def test_looks_that_fail_neither_end_nor_cancel_a_wait(emulator):
-    batch_ids = create_batches()
-    emulator.fail("retrieve", with_="status", status=500, times=3)
-    emulator.fail("retrieve", with_="status", status=401, times=2)
-    emulator.fail("retrieve", with_="status", status=404, times=2)
-    emulator.fail("retrieve", with_="reset-connection", times=2)
-    assert first_event(batch_ids)["status"] == "ended"
-    assert emulator.faults_left == 0
-    assert emulator.calls.count_of("cancel") == 0
 
 
 def test_a_look_leaves_no_line_in_the_log(emulator, caplog):
@@ -133,6 +125,30 @@ def test_what_a_look_means(seen, now, decision):
     assert decide(["a", "b"], seen=seen, now=now, timeout_at=10) == decision
 
 
-@pytest.mark.parametrize(("age", "seconds"), [(0, 60), (900, 90), (86_400, 600)])
-def test_looks_come_less_often_as_batches_grow_old(age, seconds):
-    assert poll_seconds(age) == seconds
+@pytest.mark.parametrize(
+    ("age", "arguments", "seconds"),
+    [
+        (0, {}, 60),
+        (900, {}, 90),
+        (86_400, {}, 600),
+        (0, {"expected_seconds": 3600}, 600),
+        (3000, {"expected_seconds": 3600}, 300),
+        (0, {"expected_seconds": 400}, 100),
+        (900, {"expected_seconds": 60}, 90),
+        (0, {"expected_seconds": 3600, "poll_interval": 5}, 5),
+    ],
+)
+def test_looks_come_less_often_as_batches_grow_old_and_while_their_end_is_far(age, arguments, seconds):
+    assert look_seconds(age, **arguments) == seconds
+
+
+def test_a_batch_that_is_not_there_for_long_is_gone_and_a_few_looks_are_weather():
+    for looks, action in ((19, "wait"), (20, "gone")):
+        assert decide(["a"], seen={}, now=0, timeout_at=9, absent={"a": looks}).action == action
+    assert decide(["a", "b"], seen={}, now=0, timeout_at=9, absent={"a": 99}).action == "wait"
+
+
+def test_the_deadline_comes_before_the_time_is_up():
+    arguments = {"seen": {}, "timeout_at": 9, "cancel_at": 5}
+    actions = [decide(["a"], now=now, **arguments).action for now in (4, 5, 9)]
+    assert actions == ["wait", "deadline", "late"]

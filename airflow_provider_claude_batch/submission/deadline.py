@@ -1,0 +1,48 @@
+"""The time at which a submission's answers are needed, and what is done when it comes near."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from airflow_provider_claude_batch.submission.manifest_folder import ManifestFolder, require_plan
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from airflow_provider_claude_batch.hooks.claude_batch import ClaudeBatchHook
+
+
+def earliest_deadline(manifests: Sequence[str]) -> datetime | None:
+    """
+    Return the first deadline of some submissions, or ``None`` where none has one.
+
+    :param manifests: URIs of manifest folders.
+    """
+    plans = [ManifestFolder.at(uri).read_plan() for uri in manifests]
+    return min((plan.deadline for plan in plans if plan is not None and plan.deadline), default=None)
+
+
+def cancel_what_runs(folder: ManifestFolder, hook: ClaudeBatchHook) -> list[str]:
+    """
+    Cancel the batches of a submission that have not ended.
+
+    Only those that are on record as its own, answered by the API or proven; one that cannot be canceled,
+    because it has just ended, is left.
+
+    :return: Batches that were canceled by this call.
+    :raises anthropic.APIError: The API cannot be asked.
+    """
+    from anthropic import BadRequestError, ConflictError
+
+    _, record = require_plan(folder)
+    canceled = []
+    for _, batch in folder.batches(record):
+        if batch is None or hook.retrieve_batch(batch.batch_id).processing_status != "in_progress":
+            continue
+        try:
+            hook.cancel_batch(batch.batch_id)
+        except (BadRequestError, ConflictError):
+            continue
+        canceled.append(batch.batch_id)
+    return canceled

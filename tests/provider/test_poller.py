@@ -1,0 +1,221 @@
+"""The poller, with a clock of its own and the real SDK: an hour of failures takes a second."""
+
+import asyncio
+import contextlib
+import datetime as dt
+
+import pytest
+from anthropic import AsyncAnthropic
+
+from airflow_provider_claude_batch.triggers.poller import Poller
+from tests.provider.submitting import create_batches
+
+
+def epoch(emulator):
+    return dt.datetime.fromisoformat(emulator.time).timestamp()
+
+
+class Clock:
+    """A clock that moves when everybody has had a turn, and takes the emulator's with it."""
+
+    def __init__(self, emulator):
+        self.emulator = emulator
+        self.time = epoch(emulator)
+        self.at = {}
+
+    def now(self):
+        return self.time
+
+    async def wait(self, event, seconds):
+        for _ in range(20):
+            await asyncio.sleep(0)
+        if event.is_set():
+            return
+        self.time += seconds
+        await asyncio.to_thread(self.emulator.advance, seconds)
+        for due in [due for due in self.at if due <= self.time]:
+            await asyncio.to_thread(self.at.pop(due))
+
+
+class Clients:
+    """Makes SDK clients, and remembers them."""
+
+    def __init__(self, emulator):
+        self.emulator = emulator
+        self.made = []
+
+    async def open(self):
+        self.made.append(AsyncAnthropic(api_key="sk-ant-x", base_url=self.emulator.url))
+        return self.made[-1]
+
+    @property
+    def are_closed(self):
+        return all(client.is_closed() for client in self.made)
+
+
+async def until_ended(wait):
+    while wait.waiting():
+        await wait.news(None)
+
+
+@pytest.fixture
+def clock(emulator):
+    return Clock(emulator)
+
+
+@pytest.fixture
+def clients(emulator):
+    return Clients(emulator)
+
+
+@pytest.fixture
+def poller(clients, clock):
+    return Poller(clients.open, clock=clock)
+
+
+def looks(emulator):
+    return emulator.calls.count_of("list") + emulator.calls.count_of("retrieve")
+
+
+def test_one_list_call_a_tick_answers_for_all_waits(emulator, poller, clock):
+    emulator.settings(seconds_per_batch=1800)
+    batch_ids = create_batches(50)
+
+    async def wait_for_each():
+        async with contextlib.AsyncExitStack() as stack:
+            waits = [await stack.enter_async_context(poller.waiting_for([b])) for b in batch_ids]
+            await asyncio.gather(*map(until_ended, waits))
+
+    began = clock.time
+    asyncio.run(wait_for_each())
+    assert emulator.calls.count_of("retrieve") == 0
+    assert emulator.calls.count_of("list") <= 1 + (clock.time - began) / 54
+    assert clock.time - began < 1800 * 1.11
+
+
+def test_the_first_answer_comes_at_once(emulator, poller, clock):
+    first, second = create_batches(), create_batches()
+    emulator.advance(5)
+    clock.time = epoch(emulator)
+
+    async def wait_for_both():
+        began = clock.time
+        async with poller.waiting_for(first) as wait:
+            await until_ended(wait)
+        assert clock.time == began
+        emulator.settings(seconds_per_batch=3600)
+        running = create_batches()
+        async with poller.waiting_for(running) as wait:
+            await wait.news(None)
+            async with poller.waiting_for(second) as late:
+                await until_ended(late)
+        assert clock.time - began <= 2
+
+    asyncio.run(wait_for_both())
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"with_": "status", "status": 500},
+        {"with_": "status", "status": 401},
+        {"with_": "reset-connection"},
+        {"with_": "status", "status": 429, "retry_after": 300},
+    ],
+)
+def test_an_hour_of_failures_neither_ends_nor_cancels_a_wait(emulator, poller, clock, clients, fault):
+    emulator.settings(seconds_per_batch=7200)
+    batch_ids = create_batches(2)
+    emulator.fail("list", times=None, **fault)
+    began = clock.time
+    clock.at[began + 3600] = emulator.clear_faults
+    seen = []
+
+    async def wait_for_both():
+        async with poller.waiting_for(batch_ids) as wait:
+            while wait.waiting():
+                await wait.news(None)
+                seen.append(wait.trouble)
+
+    asyncio.run(wait_for_both())
+    assert clock.time - began < 7200 * 1.1
+    assert 5 < sum(emulator.calls.counts["list"].values()) < 40
+    assert emulator.calls.count_of("cancel") == 0
+    troubles = [trouble for trouble in seen if trouble is not None]
+    assert len(troubles) == 1
+    assert troubles[0].is_of_the_key == (fault.get("status") == 401)
+    assert clients.are_closed
+
+
+def test_a_refused_key_is_read_anew_each_time(emulator, poller, clients):
+    batch_ids = create_batches(2)
+    emulator.fail("list", with_="status", status=401, times=3)
+
+    async def wait_for_both():
+        async with poller.waiting_for(batch_ids) as wait:
+            await until_ended(wait)
+
+    asyncio.run(wait_for_both())
+    assert len(clients.made) == 4
+    assert clients.are_closed
+
+
+def test_the_client_is_closed_when_the_last_wait_leaves(emulator, poller, clients):
+    emulator.settings(seconds_per_batch=3600)
+    batch_ids = create_batches(2)
+
+    async def leave_one_by_one():
+        async with poller.waiting_for(batch_ids[:1]):
+            async with poller.waiting_for(batch_ids[1:]) as wait:
+                await wait.news(None)
+            assert not clients.are_closed
+        assert clients.are_closed
+        assert poller.is_idle
+
+    asyncio.run(leave_one_by_one())
+
+
+def test_a_batch_deep_in_the_list_is_asked_for_by_itself(emulator, poller):
+    emulator.settings(seconds_per_batch=3600)
+    old = create_batches()
+    emulator.advance(600)
+    create_batches(1001)
+    young = create_batches()
+
+    async def look_once():
+        async with poller.waiting_for(old + young) as wait:
+            await wait.news(None)
+            assert set(wait.seen) == {*old, *young}
+
+    asyncio.run(look_once())
+    assert (emulator.calls.count_of("list"), emulator.calls.count_of("retrieve")) == (1, 1)
+
+
+def test_what_the_api_does_not_show_is_counted_and_forgotten_when_it_does(emulator, poller):
+    emulator.settings(seconds_per_batch=3600)
+    (batch_id,) = create_batches()
+    emulator.fail("retrieve", with_="status", status=404, times=3)
+
+    async def watch():
+        counts = []
+        async with poller.waiting_for([batch_id]) as wait:
+            while batch_id not in wait.seen:
+                await wait.news(None)
+                counts.append(wait.absent.get(batch_id, 0))
+        return counts
+
+    assert asyncio.run(watch()) == [1, 2, 3, 0]
+
+
+def test_a_wait_is_woken_at_its_time(emulator, poller, clock):
+    emulator.settings(seconds_per_batch=3600)
+    batch_ids = create_batches()
+
+    async def sleep():
+        async with poller.waiting_for(batch_ids) as wait:
+            await wait.news(None)
+            began = clock.time
+            await wait.news(began + 7)
+            return clock.time - began
+
+    assert asyncio.run(sleep()) == pytest.approx(7)
