@@ -9,6 +9,8 @@ All errors of this package, in two branches: before and after the paid call.
     - RequestTooLargeError
     - DestinationError
     - StagingError
+      · UnsafeStagingError
+    - PlanMissingError
     - QueryError
       · SourceColumnsError
     - CreateRefusedError
@@ -72,6 +74,14 @@ class DestinationError(ClaudeBatchInputError):
 
 class StagingError(ClaudeBatchInputError):
     """The staging path cannot hold a manifest folder."""
+
+
+class UnsafeStagingError(StagingError):
+    """The staging store cannot keep two processes from sending the same shard."""
+
+
+class PlanMissingError(ClaudeBatchInputError):
+    """The task whose plan is to be sent has no output at the moment."""
 
 
 class QueryError(ClaudeBatchInputError):

@@ -57,12 +57,14 @@ class ShardFacts:
     @property
     def is_unanswered(self) -> bool:
         """It may be a batch, and which one is not known."""
-        return self.batch is None and any(refused is None for _, refused in self.attempts)
+        return self.batch is None and any(
+            refused is None and not sent.is_closed for sent, refused in self.attempts
+        )
 
     @property
     def is_closed(self) -> bool:
         """No batch of it exists, and none ever will: a later generation has taken the submission over."""
-        return self.batch is None and any(refused and refused.is_closed for _, refused in self.attempts)
+        return self.batch is None and any(sent.is_closed for sent, _ in self.attempts)
 
     @property
     def is_unsent(self) -> bool:
@@ -74,7 +76,7 @@ class ShardFacts:
     def last_open(self) -> Sent | None:
         """Return the last attempt that got no definite no."""
         return max(
-            (sent for sent, refused in self.attempts if refused is None),
+            (sent for sent, refused in self.attempts if refused is None and not sent.is_closed),
             key=lambda sent: sent.sent_at,
             default=None,
         )

@@ -119,8 +119,8 @@ def _shard_lines(shard: ShardFacts, live: dict[str, LiveBatch] | None) -> Iterat
 
 
 def _attempt(sent: Sent, refused: Refused | None) -> str:
-    if refused is not None and refused.is_closed:
-        return f"closed {to_time(refused.refused_at)}: a later generation took the submission over"
+    if sent.is_closed:
+        return f"closed {to_time(sent.sent_at)}: a later generation took the submission over"
     newer = f"newer than {sent.cursor}" if sent.cursor else "no batch was there before"
     line = f"attempt {sent.attempt} sent {to_time(sent.sent_at)} by try {sent.try_number}, {newer}"
     if refused is None:

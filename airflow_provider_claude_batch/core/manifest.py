@@ -87,6 +87,16 @@ class Plan:
     organization_id: str | None = None
     workspace_id: str | None = None
 
+    def account_differs_from(self, organization_id: str | None, workspace_id: str | None) -> str | None:
+        """Say how the account of a key is another than the plan's; what the API did not tell is the same."""
+        for what, planned, found in (
+            ("organization", self.organization_id, organization_id),
+            ("workspace", self.workspace_id, workspace_id),
+        ):
+            if planned is not None and found is not None and planned != found:
+                return f"{what} {planned}, and not {found}"
+        return None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Taken:
@@ -142,14 +152,19 @@ class Sent:
 
     :param cursor: Newest batch of the workspace before the create, or ``None`` where there was none.
     :param request_count: Requests of the shard, by which its batch is found in the list.
-    :param sent_at: By the API's clock, with which the list's times can be compared.
+    :param looked_at: When the cursor was the newest; as ``sent_at``, by the clock of the API's answers.
+    :param nonce: Tells this record from another process's, should the store answer late.
+    :param is_closed: Nothing was sent and nothing will be: a later generation has taken the submission over.
     """
 
     attempt: int
     cursor: str | None
     request_count: int
+    looked_at: dt.datetime
     sent_at: dt.datetime
     try_number: int
+    nonce: str
+    is_closed: bool = False
     schema_version: int = SCHEMA_VERSION
 
 
@@ -159,7 +174,6 @@ class Refused:
     ``rNN/refused-NNNNN.aK.json``: attempt K became no batch and never will.
 
     :param status_code: Of the API's definite no; 0 where the last byte was withheld.
-    :param is_closed: There will be no further attempt: a later generation has taken the submission over.
     """
 
     attempt: int
@@ -167,7 +181,6 @@ class Refused:
     error_type: str | None
     request_id: str | None
     refused_at: dt.datetime
-    is_closed: bool = False
     schema_version: int = SCHEMA_VERSION
 
 

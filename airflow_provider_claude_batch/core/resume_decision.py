@@ -20,8 +20,12 @@ if TYPE_CHECKING:
 #: What the first result line of a batch says of it.
 Proof = Literal["ours", "foreign", "not ended", "unreadable"]
 
-#: Between the API's clock as its headers tell it, in whole seconds, and as its batches do.
-_CLOCK_TOLERANCE = timedelta(minutes=1)
+#: The time of an answer may be a gateway's, and a batch's time that of the request's arrival. Too wide a
+#: window costs a wait for other people's batches; too narrow a one, a second bill.
+_CLOCK_TOLERANCE = timedelta(hours=1)
+
+#: An ended batch whose results cannot be read at the moment is looked at again after so long.
+_READ_AGAIN_AFTER = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,9 +44,9 @@ class ResumeDecision:
     What to do about a shard whose batch is not on record.
 
     :param action: ``send`` it as attempt ``attempt``; ``prove`` whose the ended ``batch_ids`` are; ``adopt``
-        the one in ``batch_ids``; ``wait`` for one of ``batch_ids`` to end, or until ``until``; ``refuse``:
-        only a person can tell whether one of ``batch_ids`` is it; it is ``closed``: a later generation has
-        taken the submission over.
+        the one in ``batch_ids``; ``wait`` for one of ``batch_ids`` to end, and no longer than ``until``;
+        ``refuse``: only a person can tell whether one of ``batch_ids`` is it; it is ``closed``: a later
+        generation has taken the submission over.
     """
 
     action: Literal["send", "prove", "adopt", "wait", "refuse", "closed"]
@@ -71,7 +75,7 @@ def decide_resume(
     :param grace: How long after an attempt its batch may first be seen in the list.
     """
     open_attempts = [sent for sent, refused in attempts if refused is None]
-    if any(refused is not None and refused.is_closed for _, refused in attempts):
+    if any(sent.is_closed for sent, _ in attempts):
         return ResumeDecision(action="closed")
     if not open_attempts:
         return ResumeDecision(action="send", attempt=len(attempts) + 1)
@@ -81,24 +85,28 @@ def decide_resume(
         if batch.batch_id not in claimed and proofs.get(batch.batch_id) != "foreign"
     ]
     if candidates:
-        return _decide_candidates(candidates, proofs)
+        return _decide_candidates(candidates, proofs, now=now)
     until = max(sent.sent_at for sent in open_attempts) + grace
     if now < until:
         return ResumeDecision(action="wait", until=until)
     return ResumeDecision(action="send", attempt=len(attempts) + 1)
 
 
-def _decide_candidates(candidates: Sequence[ListedBatch], proofs: Mapping[str, Proof]) -> ResumeDecision:
+def _decide_candidates(
+    candidates: Sequence[ListedBatch], proofs: Mapping[str, Proof], *, now: datetime
+) -> ResumeDecision:
     by_proof: dict[Proof | None, list[str]] = {}
     for batch in candidates:
-        proof = proofs.get(batch.batch_id) if batch.has_ended else "not ended"
-        by_proof.setdefault(proof, []).append(batch.batch_id)
+        by_proof.setdefault(proofs.get(batch.batch_id), []).append(batch.batch_id)
+    running = tuple(batch.batch_id for batch in candidates if not batch.has_ended)
     if ours := by_proof.get("ours"):
         return ResumeDecision(action="adopt", batch_ids=tuple(ours[:1]))
-    if unread := by_proof.get(None):
-        return ResumeDecision(action="prove", batch_ids=tuple(unread))
-    if running := by_proof.get("not ended"):
-        return ResumeDecision(action="wait", batch_ids=tuple(running))
+    if unread := tuple(batch_id for batch_id in by_proof.get(None, ()) if batch_id not in running):
+        return ResumeDecision(action="prove", batch_ids=unread)
+    if "not ended" in by_proof:
+        return ResumeDecision(action="wait", batch_ids=running, until=now + _READ_AGAIN_AFTER)
+    if running:
+        return ResumeDecision(action="wait", batch_ids=running)
     return ResumeDecision(action="refuse", batch_ids=tuple(by_proof["unreadable"]))
 
 
@@ -109,9 +117,10 @@ def _may_be_one_of(
     position = {batch.batch_id: index for index, batch in enumerate(listed)}
     found = {}
     for sent in attempts:
-        cursor = position.get(sent.cursor or "", len(listed))
+        cursor = position.get(sent.cursor or "")
         for batch in listed[:cursor]:
-            is_in_time = sent.sent_at - _CLOCK_TOLERANCE < batch.created_at <= sent.sent_at + grace
+            is_newer = cursor is not None or batch.created_at > sent.looked_at - _CLOCK_TOLERANCE
+            is_in_time = is_newer and batch.created_at <= sent.sent_at + grace + _CLOCK_TOLERANCE
             if batch.request_count == sent.request_count and is_in_time:
                 found[batch.batch_id] = batch
     return list(found.values())

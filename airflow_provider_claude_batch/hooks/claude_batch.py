@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import contextmanager
+from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
@@ -20,7 +21,6 @@ from airflow_provider_claude_batch.hooks.refusals import lost, refused_or_uncert
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from datetime import datetime
 
     from airflow.providers.anthropic.hooks.anthropic import AnthropicHook
     from anthropic import Anthropic, AsyncAnthropic
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from airflow_provider_claude_batch.hooks.listing import Listing
 
 _BATCHES = "/v1/messages/batches"
+
+#: Of the SDK, where the connection gives none.
+_SDK_TIMEOUT_SECONDS = 600.0
 
 
 class ClaudeBatchHook(BaseHook):
@@ -99,6 +102,13 @@ class ClaudeBatchHook(BaseHook):
                 "Nothing was sent."
             ) from error
 
+    @property
+    def create_timeout_seconds(self) -> float:
+        """How long the client waits for the answer to a create."""
+        timeout = self.client.timeout
+        seconds = timeout if isinstance(timeout, float | int) else getattr(timeout, "read", None)
+        return _SDK_TIMEOUT_SECONDS if seconds is None else float(seconds)
+
     async def get_async_conn(self) -> AsyncAnthropic:
         """Return a new asynchronous client; the caller closes it."""
         # Importing the SDK takes seconds, in which an event loop would stand still.
@@ -153,8 +163,8 @@ class ClaudeBatchHook(BaseHook):
             raise refused_or_uncertain(error, body) from None
         except anthropic.APIError as error:
             raise lost(error, body) from None
-        if not isinstance(batch, MessageBatch):
-            # A proxy that answers 200 with a page of its own.
+        if not isinstance(batch, MessageBatch) or not _is_whole(batch):
+            # A gateway that answers 200 with something of its own; the SDK builds a batch of anything.
             raise uncertain("an answer that is no batch")
         return batch
 
@@ -188,3 +198,7 @@ class ClaudeBatchHook(BaseHook):
             yield response.iter_bytes()
         finally:
             response.close()
+
+
+def _is_whole(batch: MessageBatch) -> bool:
+    return isinstance(batch.id, str) and bool(batch.id) and isinstance(batch.created_at, datetime)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_claude_batch.core.limits import EXPIRES_AFTER, MAX_LIST_LIMIT
 from airflow_provider_claude_batch.core.resume_decision import ListedBatch
+from airflow_provider_claude_batch.errors import ClaudeBatchInputError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -56,8 +57,13 @@ def list_batches(client: Anthropic, *, back_to: datetime | None = None) -> Listi
     :param client: Of the workspace.
     :param back_to: Batches created before this are left out, unless they are younger than 25 hours.
     :raises anthropic.APIError: The API cannot be asked.
+    :raises ClaudeBatchInputError: What answers is something else.
     """
     answer = client.messages.batches.with_raw_response.list(limit=MAX_LIST_LIMIT)
+    if "json" not in answer.headers.get("content-type", ""):
+        raise ClaudeBatchInputError(
+            f"{client.base_url} answers, but not as the API does. Nothing was sent because of this look."
+        )
     now = _time_of(answer.headers)
     oldest = min(now - _OLDEST_THAT_MAY_RUN, back_to or now)
     page = answer.parse()

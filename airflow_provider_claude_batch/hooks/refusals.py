@@ -6,6 +6,7 @@ An API message is repeated only where it speaks of the account; the others may q
 
 from __future__ import annotations
 
+import math
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
@@ -115,6 +116,7 @@ def _error_code(error: APIStatusError) -> str | None:
 def _retry_after(error: APIStatusError) -> float | None:
     """Return the header ``retry-after`` in seconds, which the API gives as a number."""
     try:
-        return float(error.response.headers["retry-after"])
+        seconds = float(error.response.headers["retry-after"])
     except (KeyError, ValueError):
         return None
+    return seconds if math.isfinite(seconds) and seconds >= 0 else None

@@ -57,6 +57,7 @@ def make_plan(
     )
     if pauses:
         return merge_pauses(pauses)
+    account = hook.list_batches().account
     check = check_spec(spec, hook.client)
     identity = secrets.token_hex(8)
     with open_rows() as reader:
@@ -72,8 +73,8 @@ def make_plan(
             on_shard=lambda shard: _log_shard(operator, shard),
             check=check,
             cutter=shard_cutter(identity),
-            takeover=find_takeover(earlier, now=_now()),
-            account=hook.list_batches().account,
+            takeover=find_takeover(earlier, hook, account=account, now=_now()),
+            account=account,
             deadline=until,
         )
     if plan.rejected_rows:

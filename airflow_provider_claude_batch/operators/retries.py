@@ -10,9 +10,11 @@ from airflow_provider_claude_batch.errors import (
     GenerationClosedError,
     OtherAccountError,
     PartlySentError,
+    PlanMissingError,
     QueryError,
     SourceColumnsError,
     StagingError,
+    UnsafeStagingError,
 )
 
 
@@ -24,5 +26,7 @@ def a_retry_can_help(error: ClaudeBatchError) -> bool:
         return not isinstance(error, OtherAccountError | GenerationClosedError)
     if isinstance(error, CreateRefusedError):
         return error.is_temporary
+    if isinstance(error, UnsafeStagingError):
+        return False
     is_of_database = isinstance(error, QueryError) and not isinstance(error, SourceColumnsError)
-    return is_of_database or isinstance(error, DestinationError | StagingError)
+    return is_of_database or isinstance(error, DestinationError | StagingError | PlanMissingError)

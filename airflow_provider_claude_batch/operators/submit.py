@@ -11,7 +11,7 @@ from airflow.providers.common.compat.sdk import (
 )
 from airflow.sdk import BaseOperator
 
-from airflow_provider_claude_batch.errors import ClaudeBatchError, ClaudeBatchInputError
+from airflow_provider_claude_batch.errors import ClaudeBatchError, ClaudeBatchInputError, PlanMissingError
 from airflow_provider_claude_batch.hooks.claude_batch import ClaudeBatchHook
 from airflow_provider_claude_batch.links.batch import ClaudeBatchLink
 from airflow_provider_claude_batch.operators.destinations import check_destinations
@@ -190,6 +190,7 @@ class ClaudeBatchSubmitOperator(BaseOperator):
         self.sql_conn_id = sql_conn_id
         self.source_path = source_path
         self.submission = submission
+        self._sends_a_plan = submission is not None
         self.key = key
         self.prompt = prompt
         self.messages = messages
@@ -255,8 +256,8 @@ class ClaudeBatchSubmitOperator(BaseOperator):
         self, context: Context, manifest: str | None
     ) -> tuple[ManifestFolder, ClaudeBatchHook, Pause | None]:
         """Do all that can be done now; the rest needs the pause, after which this is called again."""
-        if self.submission is not None:
-            return self._send_plan(context)
+        if self._sends_a_plan:
+            return self._send_plan(context, manifest)
         spec = self._spec()
         hook = ClaudeBatchHook(self.claude_conn_id)
         folder = ManifestFolder.at(manifest) if manifest else self._folder(context, spec)
@@ -284,9 +285,15 @@ class ClaudeBatchSubmitOperator(BaseOperator):
             return folder, hook, None
         return folder, hook, self._send(folder, hook, context)
 
-    def _send_plan(self, context: Context) -> tuple[ManifestFolder, ClaudeBatchHook, Pause | None]:
+    def _send_plan(
+        self, context: Context, manifest: str | None
+    ) -> tuple[ManifestFolder, ClaudeBatchHook, Pause | None]:
         """Send the shards that another task planned."""
-        references = to_references(self.submission)
+        references = to_references(manifest or self.submission)
+        if not references:
+            raise PlanMissingError(
+                "The task that plans has no output now. Nothing was sent; a retry looks again."
+            )
         if len(references) != 1 or self.plan_only:
             raise ClaudeBatchInputError(
                 f"submission holds {len(references)} plans: give one, and not plan_only. Nothing was sent."

@@ -55,7 +55,9 @@ def defer(
 
 def sleep_in_worker(operator: BaseOperator, pause: Pause, *, poll_interval: float | None) -> None:
     """Hold the worker until it is worth looking again."""
-    seconds = min(pause.seconds, poll_interval or _WORKER_POLL_SECONDS)
+    seconds = pause.seconds
+    if not pause.is_fixed:
+        seconds = min(seconds, poll_interval or _WORKER_POLL_SECONDS)
     operator.log.warning(
         "Waiting %.0f s in the worker, which holds its slot, since deferrable is False: %s",
         seconds,

@@ -12,8 +12,9 @@ from airflow_provider_claude_batch.submission.send import SendRules
 if TYPE_CHECKING:
     from airflow_provider_claude_batch.hooks.claude_batch import ClaudeBatchHook
 
-#: The SDK gives a create 600 s, and the list is given five minutes to show it.
+#: The SDK gives a create 600 s, unless the connection says otherwise, and the list is given five minutes.
 _GRACE_SECONDS = 900.0
+_LIST_SECONDS = 300.0
 
 #: Of the lowest tier. https://platform.claude.com/docs/en/api/rate-limits, read 2026-11-22.
 _MAX_QUEUED_REQUESTS = 200_000
@@ -28,10 +29,11 @@ def send_rules(hook: ClaudeBatchHook) -> SendRules:
     from airflow.providers.common.compat.sdk import conf
 
     configured = conf.getint("claude_batch", "max_queued_requests", fallback=_MAX_QUEUED_REQUESTS)
+    grace = conf.getfloat("claude_batch", "lost_create_grace_seconds", fallback=_GRACE_SECONDS)
+    if grace == _GRACE_SECONDS:
+        grace = max(grace, hook.create_timeout_seconds + _LIST_SECONDS)
     return SendRules(
-        grace=timedelta(
-            seconds=conf.getfloat("claude_batch", "lost_create_grace_seconds", fallback=_GRACE_SECONDS)
-        ),
+        grace=timedelta(seconds=grace),
         max_queued_requests=hook.max_queued_requests or configured,
     )
 

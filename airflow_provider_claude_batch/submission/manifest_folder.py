@@ -6,6 +6,7 @@ Absent is ``None``; unreadable is an error. What the records mean for money is d
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
@@ -20,7 +21,7 @@ from airflow_provider_claude_batch.core.manifest import (
     from_json,
     to_json,
 )
-from airflow_provider_claude_batch.errors import ManifestUnreadableError, StagingError
+from airflow_provider_claude_batch.errors import ManifestUnreadableError, UnsafeStagingError
 from airflow_provider_claude_batch.submission import names
 from airflow_provider_claude_batch.submission.storage import Folder
 
@@ -56,18 +57,22 @@ class ManifestFolder:
         """
         Say that the snapshot is whole, and that it is the one of this generation.
 
-        Writes the file twice, to see that the store refuses the second: all that keeps two processes from
-        sending the same shard is that it does.
-
         :raises FileExistsError: Another try's snapshot is.
-        :raises StagingError: The store lets a file be created twice.
+        :raises UnsafeStagingError: The store lets a file be created twice.
         """
+        self._check_exclusive(names.probe_path(plan.identity))
         self.folder.write_new(names.PLAN, to_json(plan))
+
+    def _check_exclusive(self, probe: str) -> None:
+        """See that the store refuses a second create: all that keeps two processes from sending a shard."""
+        self.folder.write_new(probe, b"")
         try:
-            self.folder.write_new(names.PLAN, to_json(plan))
+            self.folder.write_new(probe, b"")
         except FileExistsError:
             return
-        raise StagingError(
+        finally:
+            self.folder.remove(probe)
+        raise UnsafeStagingError(
             f"{self.folder.uri} lets the same file be created twice, so two tries could pay for the same "
             "rows. Give a staging path on a store that knows conditional creates, such as S3, GCS, Azure "
             "or a disk. Nothing was sent."
@@ -87,12 +92,19 @@ class ManifestFolder:
 
         :raises FileExistsError: This attempt is on record already: somebody else sends, or has sent.
         """
-        self.folder.write_new(names.sent_path(round_index, shard, record.attempt), to_json(record))
+        path = names.sent_path(round_index, shard, record.attempt)
+        try:
+            self.folder.write_new(path, to_json(record))
+        except FileExistsError:
+            # A client library repeats a put whose answer was lost: then it is our own that is there.
+            found = self._read(path, Sent)
+            if found is None or found.nonce != record.nonce:
+                raise
 
     def attempts(self, round_index: int, shard: int) -> list[tuple[Sent, Refused | None]]:
         """Return every attempt on record for a shard, from the first, each with the API's refusal if any."""
         found = []
-        for attempt in range(1, 1000):
+        for attempt in itertools.count(1):
             sent = self._read(names.sent_path(round_index, shard, attempt), Sent)
             if sent is None:
                 break

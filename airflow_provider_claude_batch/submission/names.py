@@ -33,6 +33,11 @@ def safe_segment(name: str) -> str:
     return f"{escaped[: _LONGEST - 17]}~{hashlib.sha256(name.encode()).hexdigest()[:16]}"
 
 
+def probe_path(identity: str) -> str:
+    """Return the path of a file that shows whether the store refuses a second create."""
+    return f"exclusive-{identity}.probe"
+
+
 def generation_name(generation: int) -> str:
     """Return ``gNN``."""
     return f"g{generation:02d}"

@@ -22,6 +22,9 @@ _SEARCH_SECONDS = 3600.0
 _FIRST_RATE_SECONDS = 60.0
 _LONGEST_RATE_SECONDS = 600.0
 
+#: With it: at least this, then twice as long each time; a whole body goes out each time.
+_LEAST_RATE_SECONDS = 5.0
+
 #: Batches that one wait names; the oldest end first.
 _NAMED = 100
 
@@ -35,12 +38,14 @@ class Pause:
     :param seconds: At most so long.
     :param batch_ids: Or until one of these has ended; they may be other people's.
     :param holds_the_rest: Nothing more can be sent before.
+    :param is_fixed: Looking earlier is of no use.
     """
 
     why: str
     seconds: float
     batch_ids: tuple[str, ...] = ()
     holds_the_rest: bool = False
+    is_fixed: bool = False
 
     @classmethod
     def for_the_queue(cls, room: QueueRoom, shard: ShardRecord, *, max_queued_requests: int) -> Pause:
@@ -70,13 +75,15 @@ class Pause:
 
 def rate_limit_pause(error: CreateRefusedError, *, attempt: int) -> Pause:
     """Wait as long as the API asks after a 429, or longer each time where it does not say."""
-    seconds = error.retry_after_seconds
-    if seconds is None:
-        seconds = min(_FIRST_RATE_SECONDS * 2 ** (attempt - 1), _LONGEST_RATE_SECONDS)
+    asked = error.retry_after_seconds
+    first = _FIRST_RATE_SECONDS if asked is None else _LEAST_RATE_SECONDS
+    least = min(first * 2 ** min(attempt - 1, 20), _LONGEST_RATE_SECONDS)
+    seconds = least if asked is None else max(asked, least)
     return Pause(
         why="the API's rate limit refused a shard, and nothing is billed for it",
         seconds=seconds,
         holds_the_rest=True,
+        is_fixed=True,
     )
 
 
@@ -87,4 +94,5 @@ def merge_pauses(pauses: Sequence[Pause]) -> Pause:
         why="; ".join(pause.why for pause in pauses),
         seconds=min(pause.seconds for pause in pauses),
         batch_ids=tuple(batch_ids)[:_NAMED],
+        is_fixed=all(pause.is_fixed for pause in pauses),
     )

@@ -34,19 +34,23 @@ def prove(
     Free.
 
     :param record: The round that the shard is of.
-    :return: ``ours``, ``foreign``, ``not ended``, or ``unreadable`` where its results are gone.
+    :return: ``ours``, ``foreign``; ``not ended``, also where the API says that it is not there, as it now and
+        then does of live batches; or ``unreadable``, where its results are gone for good.
     :raises anthropic.APIError: The API cannot be asked.
     :raises httpx2.RequestError: The results broke off before the id.
     """
     from anthropic import NotFoundError
 
     try:
-        if hook.retrieve_batch(batch_id).processing_status != "ended":
+        batch = hook.retrieve_batch(batch_id)
+        if batch.archived_at is not None:
+            return "unreadable"
+        if batch.processing_status != "ended":
             return "not ended"
         with hook.open_results(batch_id) as chunks:
             custom_id = _first_custom_id(chunks)
     except NotFoundError:
-        return "unreadable"
+        return "not ended"
     if custom_id is None:
         return "unreadable"
     return "ours" if custom_id in _custom_ids(folder, record, shard) else "foreign"

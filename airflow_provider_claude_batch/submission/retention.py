@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from airflow_provider_claude_batch.core.limits import RESULTS_KEPT
 from airflow_provider_claude_batch.errors import ManifestUnreadableError
 from airflow_provider_claude_batch.submission import names
+from airflow_provider_claude_batch.submission.generations import has_unpublished_successor
 from airflow_provider_claude_batch.submission.manifest_folder import ManifestFolder
 
 if TYPE_CHECKING:
@@ -34,12 +35,15 @@ def apply_retention(folder: ManifestFolder, retain: Retain) -> list[str]:
     """
     Remove what is not to stay from every round of a submission.
 
-    Doing it again removes nothing more. After ``nothing``, the results cannot be published again.
+    Doing it again removes nothing more. After ``nothing``, the results cannot be published again. Keys and
+    answers stay where a later generation may take them and has not published yet.
 
     :param folder: One generation.
     :param retain: ``everything``, ``answers`` (and keys, without the requests) or ``nothing``.
     :return: Paths that were removed, relative to the folder.
     """
+    if retain == "nothing" and has_unpublished_successor(folder):
+        retain = "answers"
     beginnings = _REMOVED[retain]
     removed = []
     for round_name in [

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 Clock = Callable[[], datetime]
 
+#: How far before a create its list is read.
+_BEFORE = timedelta(hours=3)
+
 
 @dataclass(slots=True, kw_only=True)
 class Search:
@@ -63,8 +66,9 @@ class Search:
         :raises OtherAccountError: The key is of another workspace than the one that the plan was made with.
         """
         attempts = self.folder.attempts(self.record.index, shard.index)
-        open_since = [sent.sent_at for sent, refused in attempts if refused is None]
-        listing = self._look(back_to=min(open_since) - self.grace if open_since else None)
+        open_since = [sent.looked_at for sent, refused in attempts if refused is None]
+        # A cursor is older than what is looked for, and its place in the list counts more than any time.
+        listing = self._look(back_to=min(open_since) - _BEFORE if open_since else None)
         while True:
             decision = decide_resume(
                 attempts,
@@ -88,6 +92,14 @@ class Search:
                     "generation sends what is left. Nothing was sent here."
                 )
             return decision, listing
+
+    def check_account(self) -> None:
+        """
+        Make sure that the key is of the workspace that the plan was made with.
+
+        :raises OtherAccountError: It is not.
+        """
+        self._look(back_to=None)
 
     def claimed(self) -> set[str]:
         """Return the batches that are known to be a shard's."""
@@ -128,14 +140,9 @@ def check_account(plan: Plan, account: Account, *, where: str) -> None:
     :param where: URI of the manifest folder.
     :raises OtherAccountError: The API names another workspace or organization than the plan.
     """
-    pairs = (
-        ("organization", plan.organization_id, account.organization_id),
-        ("workspace", plan.workspace_id, account.workspace_id),
-    )
-    for what, planned, found in pairs:
-        if planned is not None and found is not None and planned != found:
-            raise OtherAccountError(
-                f"{where} was begun in {what} {planned}, and the connection's key is of {found}, where its "
-                "batches cannot be seen. Nothing is sent; what was sent goes on. Give the connection a key "
-                "of the first one, then retry."
-            )
+    if difference := plan.account_differs_from(account.organization_id, account.workspace_id):
+        raise OtherAccountError(
+            f"{where} was begun in {difference}, which the connection's key is of now and where its batches "
+            "cannot be seen. Nothing is sent; what was sent goes on. Give the connection a key of the first "
+            "one, then retry."
+        )

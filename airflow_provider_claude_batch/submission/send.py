@@ -8,6 +8,7 @@ Order of one send: the newest batch of the workspace is noted, the whole body bu
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -40,6 +41,8 @@ _READ_BYTES = 1 << 20
 #: Part of the grace that may pass between the ``sent`` record and the last byte. A process that was stopped
 #: in between and wakes later must not send it: another may have.
 _LATEST_LAST_BYTE = 4
+
+_LOOK_AGAIN_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +100,8 @@ def send_shards(
     """
     search = Search(folder=folder, plan=plan, record=record, hook=hook, grace=rules.grace, clock=clock)
     sender = _Sender(search=search, rules=rules, try_number=try_number)
+    if any(shard.requests or shard.taken for shard in record.shards):
+        search.check_account()
     pauses: list[Pause] = []
     for shard in record.shards:
         if not shard.requests and shard.taken is None:
@@ -136,6 +141,8 @@ class _Sender:
         return SentShard(shard, batch, is_new=True)
 
     def _send(self, shard: ShardRecord, listing: Listing, *, attempt: int) -> SentShard | Pause:
+        from anthropic import APIError
+
         room = queue_room(
             listing.batches,
             request_count=shard.requests,
@@ -152,7 +159,11 @@ class _Sender:
                 raise _partly_sent(shard, paid, error) from error
             raise
         if batch is None:
-            decision, listing = self.search.decide(shard)
+            try:
+                decision, listing = self.search.decide(shard)
+            except APIError:
+                # The network that lost the answer may be down still: the batch is looked for later.
+                return Pause.for_a_lost_answer(shard, batch_ids=(), seconds=_LOOK_AGAIN_SECONDS)
             if decision.action == "adopt":
                 return self._found(shard)
             return search_pause(shard, decision, listing)
@@ -198,8 +209,10 @@ class _Sender:
             attempt=attempt,
             cursor=listing.cursor,
             request_count=shard.requests,
+            looked_at=listing.now,
             sent_at=self.search.api_now(),
             try_number=self.try_number,
+            nonce=secrets.token_hex(8),
         )
 
 

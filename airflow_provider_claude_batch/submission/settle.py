@@ -4,9 +4,10 @@ The end of an earlier generation: what it sent is found, and what it did not sen
 
 from __future__ import annotations
 
+import secrets
 from typing import TYPE_CHECKING
 
-from airflow_provider_claude_batch.core.manifest import Refused, Sent
+from airflow_provider_claude_batch.core.manifest import Sent
 from airflow_provider_claude_batch.errors import SubmissionUncertainError
 from airflow_provider_claude_batch.submission.manifest_folder import require_plan
 from airflow_provider_claude_batch.submission.search import Search
@@ -59,27 +60,25 @@ def settle_generations(
 
 def _is_closed(search: Search, shard: ShardRecord) -> bool:
     attempts = search.folder.attempts(search.record.index, shard.index)
-    return bool(attempts) and attempts[-1][1] is not None and attempts[-1][1].is_closed
+    return any(sent.is_closed for sent, _ in attempts)
 
 
 def _close(search: Search, shard: ShardRecord, *, attempt: int, try_number: int) -> None:
     folder, round_index, now = search.folder, search.record.index, search.api_now()
-    sent = Sent(
-        attempt=attempt, cursor=None, request_count=shard.requests, sent_at=now, try_number=try_number
+    closed = Sent(
+        attempt=attempt,
+        cursor=None,
+        request_count=shard.requests,
+        looked_at=now,
+        sent_at=now,
+        try_number=try_number,
+        nonce=secrets.token_hex(8),
+        is_closed=True,
     )
     try:
-        folder.write_sent(round_index, shard.index, sent)
+        folder.write_sent(round_index, shard.index, closed)
     except FileExistsError as error:
         raise SubmissionUncertainError(
             f"Shard {shard.index} of {folder.uri} was sent by another process at this moment. A retry looks "
             "what became of it; nothing is sent twice."
         ) from error
-    closed = Refused(
-        attempt=attempt,
-        status_code=0,
-        error_type=None,
-        request_id=None,
-        refused_at=now,
-        is_closed=True,
-    )
-    folder.write_refused(round_index, shard.index, closed)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from airflow_provider_claude_batch.errors import StagingError
+from airflow_provider_claude_batch.submission.generations import generation_numbers
 from airflow_provider_claude_batch.submission.manifest_folder import ManifestFolder
 from airflow_provider_claude_batch.submission.names import generation_name, safe_segment
 from airflow_provider_claude_batch.submission.storage import Folder
@@ -108,6 +109,9 @@ def open_generation(
     plan = current.read_plan()
     if plan is None:
         return current
+    if _is_closed(current, plan):
+        # A successor was about to begin and did not come to its snapshot.
+        return ManifestFolder(folder.child(generation_name(newest + 1)))
     is_run_again = try_number == 1
     is_asked_by_a_person = is_run_again or max_tries != plan.max_tries
     sent = _may_be_batches(current, plan)
@@ -125,8 +129,7 @@ def earlier_generations(current: ManifestFolder) -> list[ManifestFolder]:
 
     :param current: As :func:`open_generation` returns it.
     """
-    parent, _, name = current.folder.root.rpartition("/")
-    folder = Folder(current.folder.fs, parent, current.folder.uri.rpartition("/")[0])
+    folder, name = current.folder.parent()
     before = [
         ManifestFolder(folder.child(generation_name(number)))
         for number in reversed(range(int(name.removeprefix("g"))))
@@ -135,8 +138,13 @@ def earlier_generations(current: ManifestFolder) -> list[ManifestFolder]:
 
 
 def _newest_generation(folder: Folder) -> int:
-    generations = [name for name in folder.names() if name.startswith("g") and name[1:].isdecimal()]
-    return max((int(name[1:]) for name in generations), default=0)
+    return max(generation_numbers(folder), default=0)
+
+
+def _is_closed(folder: ManifestFolder, plan: Plan) -> bool:
+    return any(
+        sent.is_closed for shard in _to_be_sent(folder, plan) for sent, _ in folder.attempts(0, shard.index)
+    )
 
 
 def _to_be_sent(folder: ManifestFolder, plan: Plan) -> list[ShardRecord]:
@@ -156,5 +164,4 @@ def _may_be_batches(folder: ManifestFolder, plan: Plan) -> list[bool]:
 def _may_be_batch(folder: ManifestFolder, shard: int) -> bool:
     if folder.read_batch(0, shard) is not None:
         return True
-    attempts = folder.attempts(0, shard)
-    return bool(attempts) and attempts[-1][1] is None
+    return any(refused is None and not sent.is_closed for sent, refused in folder.attempts(0, shard))

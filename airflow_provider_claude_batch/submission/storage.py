@@ -59,6 +59,11 @@ class Folder:
         """Return the folder ``name`` below this one."""
         return Folder(self.fs, f"{self.root}/{name}", f"{self.uri}/{name}")
 
+    def parent(self) -> tuple[Folder, str]:
+        """Return the folder that this one lies in, and its name there."""
+        root, _, name = self.root.rpartition("/")
+        return Folder(self.fs, root, self.uri.rpartition("/")[0]), name
+
     def read(self, path: str) -> bytes | None:
         """Return the bytes of a file, or ``None`` where there is none; any other failure raises."""
         try:

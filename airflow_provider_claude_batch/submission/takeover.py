@@ -8,11 +8,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from airflow_provider_claude_batch.core.limits import RESULTS_KEPT
 from airflow_provider_claude_batch.core.manifest import TAKEN, ShardRecord, Taken
+from airflow_provider_claude_batch.errors import ManifestUnreadableError
 from airflow_provider_claude_batch.submission import names
+from airflow_provider_claude_batch.submission.land_taken import land
+from airflow_provider_claude_batch.submission.manifest_folder import require_plan
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -21,9 +25,19 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
     import pyarrow.parquet as pq
+    from anthropic.types.messages import MessageBatch
 
+    from airflow_provider_claude_batch.core.manifest import BatchRecord
     from airflow_provider_claude_batch.core.rows_to_requests import EncodedRows
+    from airflow_provider_claude_batch.hooks.claude_batch import ClaudeBatchHook
+    from airflow_provider_claude_batch.hooks.listing import Account
     from airflow_provider_claude_batch.submission.manifest_folder import ManifestFolder
+
+#: Results that are not landed are taken when their batch is younger: the new generation's own may take a day.
+_TAKEN_UNTIL = RESULTS_KEPT - timedelta(days=2)
+
+#: Times that a batch is asked for which the list shows.
+_LOOKS = 3
 
 #: Outcomes that were not billed: asking again costs what asking once costs, and may go better.
 _NOT_BILLED = ("errored", "expired", "canceled", "missing", "rejected")
@@ -58,7 +72,7 @@ class Takeover:
         found: dict[int, list[tuple[int, str]]] = defaultdict(list)
         for position, digest in enumerate(digests):
             if encoded.requests[position] and self.free.get(digest):
-                source, custom_id = self.free[digest].pop(0)
+                source, custom_id = self.free[digest].pop()
                 found[source].append((position, custom_id))
         if not found:
             return encoded, []
@@ -66,23 +80,37 @@ class Takeover:
         return _without(encoded, {position for rows in found.values() for position, _ in rows}), moved
 
 
-def find_takeover(earlier: Sequence[ManifestFolder], *, now: datetime) -> Takeover:
+def find_takeover(
+    earlier: Sequence[ManifestFolder],
+    hook: ClaudeBatchHook,
+    *,
+    account: Account,
+    now: datetime,
+) -> Takeover:
     """
     Read what earlier generations of a task instance have sent.
 
-    A request that was not billed is left out where that is known already, and so is one whose answer can no
-    longer be had: results older than 29 days that were not landed, keys that retention has removed.
+    A batch that has ended is landed in its own generation first. A request that was not billed is left out,
+    so that it is asked again; so is one whose answer can no longer be had: another workspace's, a batch that
+    was deleted, results older than 27 days that were not landed, keys that retention has removed.
 
     :param earlier: Generations in which every shard is a batch, or will never be one.
+    :param hook: Of the connection that sends now.
+    :param account: Of its key.
     """
     takeover = Takeover()
     for folder in earlier:
-        plan = folder.read_plan()
-        record = folder.read_round(0, plan.identity) if plan is not None else None
-        for shard in record.shards if record is not None else ():
+        plan, record = require_plan(folder)
+        is_ours = plan.account_differs_from(account.organization_id, account.workspace_id) is None
+        for shard in record.shards:
             # What a generation took over itself is found where it was sent.
-            if record is None or shard.taken or not _can_be_had(folder, record.index, shard, now=now):
+            batch = None if shard.taken else folder.read_batch(record.index, shard.index)
+            if batch is None:
                 continue
+            if not folder.has_results(record.index, shard.index):
+                is_in_time = now - batch.created_at < _TAKEN_UNTIL
+                if not (is_ours and is_in_time and _is_or_will_be_landed(folder, shard, batch, hook)):
+                    continue
             source = len(takeover.sources)
             takeover.sources.append(
                 Taken(manifest=folder.uri, round_index=record.index, shard_index=shard.index)
@@ -90,6 +118,40 @@ def find_takeover(earlier: Sequence[ManifestFolder], *, now: datetime) -> Takeov
             for digest, custom_id in _sent(folder, record.index, shard, identity=record.identity):
                 takeover.free[digest].append((source, custom_id))
     return takeover
+
+
+def _is_or_will_be_landed(
+    folder: ManifestFolder, shard: ShardRecord, batch: BatchRecord, hook: ClaudeBatchHook
+) -> bool:
+    """Land a batch that has ended; return whether its answers are there or will be."""
+    plan, record = require_plan(folder)
+    found = _find(batch.batch_id, hook)
+    if found is None or found.archived_at is not None:
+        return False
+    if found.processing_status == "ended":
+        try:
+            land(folder, plan, record, shard, hook)
+        except ManifestUnreadableError:
+            # The keys were removed: there is nothing that the answers could be joined with.
+            return False
+    return True
+
+
+def _find(batch_id: str, hook: ClaudeBatchHook) -> MessageBatch | None:
+    """Return a batch, or ``None`` where neither it nor the list shows it; one 404 alone is weather."""
+    from anthropic import NotFoundError
+
+    for _ in range(_LOOKS):
+        try:
+            return hook.retrieve_batch(batch_id)
+        except NotFoundError:
+            listing = hook.list_batches()
+            if any(batch.batch_id == batch_id for batch in listing.batches):
+                continue
+            return None
+    raise ManifestUnreadableError(
+        f"Batch {batch_id} is listed and cannot be retrieved. Nothing was sent; a retry looks again."
+    )
 
 
 class TakenWriter:
@@ -120,13 +182,6 @@ class TakenWriter:
     def close(self) -> None:
         """Close the file; what was written stays in the local folder."""
         self._keys.close()
-
-
-def _can_be_had(folder: ManifestFolder, round_index: int, shard: ShardRecord, *, now: datetime) -> bool:
-    batch = folder.read_batch(round_index, shard.index)
-    if batch is None:
-        return False
-    return folder.has_results(round_index, shard.index) or now - batch.created_at < RESULTS_KEPT
 
 
 def _sent(
@@ -174,7 +229,6 @@ def _without(encoded: EncodedRows, positions: set[int]) -> EncodedRows:
     column = encoded.keys.schema.get_field_index("claude_rejected")
     reasons = encoded.keys.column(column).to_pylist()
     marked = [TAKEN if position in positions else reason for position, reason in enumerate(reasons)]
-    encoded.keys.schema.field(column)
     return replace(
         encoded,
         requests=[b"" if position in positions else r for position, r in enumerate(encoded.requests)],

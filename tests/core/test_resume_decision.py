@@ -17,24 +17,26 @@ SENT_AT = dt.datetime(2026, 11, 22, 3, tzinfo=dt.UTC)
 GRACE = dt.timedelta(minutes=15)
 
 
-def sent(attempt=1, *, cursor=None, requests=5, minutes=0):
+def sent(attempt=1, *, cursor=None, requests=5, minutes=0, is_closed=False):
     return Sent(
         attempt=attempt,
         cursor=cursor,
         request_count=requests,
+        looked_at=SENT_AT + dt.timedelta(minutes=minutes),
         sent_at=SENT_AT + dt.timedelta(minutes=minutes),
         try_number=1,
+        nonce="0",
+        is_closed=is_closed,
     )
 
 
-def refused(attempt=1, *, is_closed=False):
+def refused(attempt=1):
     return Refused(
         attempt=attempt,
         status_code=429,
         error_type=None,
         request_id=None,
         refused_at=SENT_AT,
-        is_closed=is_closed,
     )
 
 
@@ -70,7 +72,7 @@ def test_after_a_definite_no_the_next_attempt_is_made():
 
 
 def test_a_closed_shard_is_never_sent():
-    attempts = [(sent(), refused()), (sent(2), refused(2, is_closed=True))]
+    attempts = [(sent(), refused()), (sent(2, is_closed=True), None)]
     assert decide(attempts).action == "closed"
 
 
@@ -111,7 +113,8 @@ def test_only_a_person_can_tell_a_candidate_whose_results_are_gone():
 
 
 def test_a_candidate_that_had_not_ended_when_it_was_read_is_waited_for():
-    assert decide(LOST, [batch("a", has_ended=True)], proofs={"a": "not ended"}).action == "wait"
+    decision = decide(LOST, [batch("a", has_ended=True)], proofs={"a": "not ended"})
+    assert decision == ResumeDecision(action="wait", until=SENT_AT + dt.timedelta(minutes=2))
 
 
 @pytest.mark.parametrize(
@@ -119,12 +122,23 @@ def test_a_candidate_that_had_not_ended_when_it_was_read_is_waited_for():
     [
         batch("a", requests=4),
         batch("a", requests=6),
-        batch("a", minutes=-2),
-        batch("a", minutes=15.1),
+        batch("a", minutes=-61),
+        batch("a", minutes=76),
     ],
 )
 def test_another_count_or_another_time_makes_no_candidate(other):
-    assert decide(LOST, [other], minutes=16).action == "send"
+    assert decide(LOST, [other], minutes=80).action == "send"
+
+
+@pytest.mark.parametrize("minutes", [-59, 74])
+def test_a_clock_that_is_off_by_less_than_an_hour_hides_nothing(minutes):
+    assert decide(LOST, [batch("a", minutes=minutes)], minutes=80).batch_ids == ("a",)
+
+
+def test_what_is_newer_than_the_cursor_may_be_it_whatever_its_time_says():
+    attempts = [(sent(cursor="cursor"), None)]
+    listed = [batch("a", minutes=-600), batch("cursor", minutes=-601)]
+    assert decide(attempts, listed, minutes=80).batch_ids == ("a",)
 
 
 def test_the_cursor_and_what_is_older_make_no_candidate():
@@ -135,7 +149,7 @@ def test_the_cursor_and_what_is_older_make_no_candidate():
 
 def test_a_cursor_that_was_deleted_is_replaced_by_its_time():
     attempts = [(sent(cursor="gone"), None)]
-    listed = [batch("new", minutes=1), batch("old", minutes=-3)]
+    listed = [batch("new", minutes=1), batch("old", minutes=-61)]
     assert decide(attempts, listed) == ResumeDecision(action="wait", batch_ids=("new",))
 
 
@@ -150,7 +164,7 @@ def test_the_batch_of_an_earlier_attempt_is_found_after_a_later_one_was_made():
             batch,
             st.integers(0, 99).map(str),
             requests=st.sampled_from([4, 5]),
-            minutes=st.floats(-30, 60),
+            minutes=st.floats(-90, 120),
             has_ended=st.booleans(),
         ),
         unique_by=lambda each: each.batch_id,
@@ -168,7 +182,7 @@ def test_nothing_is_sent_while_anything_may_be_it(listed, minutes, proofs):
         each
         for each in listed
         if each.request_count == 5
-        and -1 < (each.created_at - SENT_AT).total_seconds() / 60 <= 15
+        and -60 < (each.created_at - SENT_AT).total_seconds() / 60 <= 75
         and proofs.get(each.batch_id) != "foreign"
     ]
     if decision.action == "send":

@@ -15,7 +15,7 @@ from airflow_provider_claude_batch.errors import (
     SubmissionUncertainError,
 )
 from airflow_provider_claude_batch.hooks.claude_batch import ClaudeBatchHook
-from airflow_provider_claude_batch.hooks.listing import list_batches
+from airflow_provider_claude_batch.hooks.listing import Account, list_batches
 from airflow_provider_claude_batch.submission.deployment import send_rules
 from airflow_provider_claude_batch.submission.manifest_folder import ManifestFolder, require_plan
 from airflow_provider_claude_batch.submission.pauses import Pause
@@ -24,6 +24,8 @@ from airflow_provider_claude_batch.submission.send import SentShard
 from airflow_provider_claude_batch.submission.settle import settle_generations
 from airflow_provider_claude_batch.submission.takeover import find_takeover
 from tests.provider.submitting import RULES, create_batches
+
+ACCOUNT = Account(organization_id=None, workspace_id=None)
 
 
 def now():
@@ -217,7 +219,7 @@ def taking_over(submission, **arguments):
     """Take and send the snapshot of the next generation."""
     settle(submission.folder, submission.hook)
     second = second_generation(submission)
-    takeover = find_takeover([submission.folder], now=now())
+    takeover = find_takeover([submission.folder], submission.hook, account=ACCOUNT, now=now())
     second.snapshot(identity="f" * 16, takeover=takeover, **arguments)
     return second, second.send()
 
@@ -292,7 +294,7 @@ def test_answers_of_two_generations_back_are_taken_from_where_they_are(submissio
     third = dataclasses.replace(
         submission, folder=ManifestFolder.at(submission.folder.uri.replace("/g00", "/g02"))
     )
-    takeover = find_takeover([second.folder, submission.folder], now=now())
+    takeover = find_takeover([second.folder, submission.folder], submission.hook, account=ACCOUNT, now=now())
     third.snapshot(identity="e" * 16, takeover=takeover)
     third.send()
     third.land()
