@@ -35,6 +35,12 @@ def test_files_that_the_docs_link_to_are_there(document):
         assert (document.parent / target).exists(), target
 
 
+def test_the_tests_that_promises_are_shown_by_are_there():
+    named = set(re.findall(r"`(tests/[^`]+)`", (ROOT / "docs" / "promises.md").read_text()))
+    assert named
+    assert all((ROOT / path).exists() for path in named)
+
+
 if __name__ == "__main__":
     for path in DOCUMENTS:
         path.write_text(with_snippets(path.read_text()))
