@@ -77,6 +77,8 @@ class ClaudeBatchSubmitOperator(BaseOperator):
     :param sql_conn_id: Connection of any hook that derives from ``DbApiHook``. (templated)
     :param source_path: Instead of ``sql``: a Parquet file, a folder of them or a glob, on any path or URI
         that Airflow's object storage knows. (templated)
+    :param row_filter: With ``source_path``: only rows that meet all of these conditions, each a tuple such as
+        ``("lang", "=", "de")``; lists of such lists are alternatives. (templated)
     :param submission: Instead of a source and a request: the output of a task with ``plan_only``, whose
         shards are sent as they are. (templated)
     :param key: Column or columns that identify a row; not null, and unique. (templated)
@@ -127,6 +129,7 @@ class ClaudeBatchSubmitOperator(BaseOperator):
         "sql",
         "sql_conn_id",
         "source_path",
+        "row_filter",
         "submission",
         "key",
         "prompt",
@@ -156,6 +159,7 @@ class ClaudeBatchSubmitOperator(BaseOperator):
         sql: str = "",
         sql_conn_id: str = "",
         source_path: str = "",
+        row_filter: Sequence[Any] | None = None,
         submission: object = None,
         key: str | Sequence[str] = (),
         prompt: str | None = None,
@@ -189,6 +193,7 @@ class ClaudeBatchSubmitOperator(BaseOperator):
         self.sql = sql
         self.sql_conn_id = sql_conn_id
         self.source_path = source_path
+        self.row_filter = row_filter
         self.submission = submission
         self._sends_a_plan = submission is not None
         self.key = key
@@ -318,7 +323,7 @@ class ClaudeBatchSubmitOperator(BaseOperator):
     def _spec(self) -> SubmissionSpec:
         return make_spec(
             claude_conn_id=self.claude_conn_id,
-            source=[self.sql_conn_id, self.sql, self.parameters, self.source_path],
+            source=[self.sql_conn_id, self.sql, self.parameters, self.source_path, self.row_filter],
             key=self.key,
             passthrough=self.passthrough,
             model=self.model,
@@ -350,7 +355,9 @@ class ClaudeBatchSubmitOperator(BaseOperator):
 
     def _open_rows(self, spec: SubmissionSpec) -> AbstractContextManager[pa.RecordBatchReader]:
         if self.source_path and not self.sql:
-            return open_parquet(self.source_path, columns=spec.used_columns(), key=spec.key)
+            return open_parquet(
+                self.source_path, columns=spec.used_columns(), key=spec.key, row_filter=self.row_filter
+            )
         if self.sql and self.sql_conn_id and not self.source_path:
             return open_query(self.sql, sql_conn_id=self.sql_conn_id, parameters=self.parameters)
         raise ClaudeBatchInputError("Give either sql and sql_conn_id, or source_path. Nothing was sent.")

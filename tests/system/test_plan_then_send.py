@@ -14,9 +14,9 @@ pytestmark = pytest.mark.airflow
 
 ROWS = pa.table(
     {
-        "shop": pa.array([1, 1, 2], pa.int16()),
-        "item": ["iron bar", "apple", "apple"],
-        "unused": [b"\x00"] * 3,
+        "shop": pa.array([1, 1, 2, 3], pa.int16()),
+        "item": ["iron bar", "apple", "apple", "of a shop that is filtered out"],
+        "unused": [b"\x00"] * 4,
     }
 )
 

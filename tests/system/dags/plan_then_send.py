@@ -14,6 +14,7 @@ with DAG(
     plan = ClaudeBatchSubmitOperator(
         task_id="plan",
         source_path="{{ params.source }}",
+        row_filter=[("shop", "<", 3)],
         key=["shop", "item"],
         messages=[
             {"role": "user", "content": "A nail is"},
