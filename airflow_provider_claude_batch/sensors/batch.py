@@ -97,7 +97,25 @@ class ClaudeBatchSensor(BaseSensorOperator):
         if not self.deferrable:
             super().execute(context)
             return
+        if self._have_ended(conn_id, batch_ids):
+            self.log.info("All %d batches have ended.", len(batch_ids))
+            return
         self._defer(conn_id, batch_ids, context, cancel_at=self._cancel_at())
+
+    def _have_ended(self, conn_id: str, batch_ids: list[str]) -> bool:
+        """
+        Look once before deferring.
+
+        A trigger that fires at once has the task queued again before a busy scheduler has read the report of
+        its first leg, which Airflow then takes for a failed try.
+        """
+        from anthropic import APIError
+
+        try:
+            listing = ClaudeBatchHook(conn_id).list_batches()
+        except APIError:
+            return False
+        return set(batch_ids) <= {batch.batch_id for batch in listing.batches if batch.has_ended}
 
     def _defer(
         self, conn_id: str, batch_ids: list[str], context: Context, *, cancel_at: float | None
