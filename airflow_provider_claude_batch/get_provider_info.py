@@ -24,7 +24,7 @@ def get_provider_info() -> dict[str, Any]:
         "operators": [_modules("operators.submit")],
         "sensors": [_modules("sensors.batch")],
         "hooks": [_modules("hooks.claude_batch")],
-        "triggers": [_modules("triggers.batch")],
+        "triggers": [_modules("triggers.batch", "triggers.batch_ended")],
         "transfers": [
             {
                 "source-integration-name": _INTEGRATION,

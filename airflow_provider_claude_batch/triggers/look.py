@@ -59,7 +59,7 @@ async def look(client: AsyncAnthropic, wanted: Mapping[str, SeenBatch | None]) -
     if not wanted:
         return {}
     client = client.with_options(max_retries=0)
-    with _no_line_a_request():
+    with no_line_a_request():
         if len(wanted) == 1:
             return await _retrieve_each(client, list(wanted))
         found: dict[str, SeenBatch] = {}
@@ -128,7 +128,7 @@ def _seen(batch: MessageBatch) -> SeenBatch:
 
 
 @contextmanager
-def _no_line_a_request() -> Iterator[None]:
+def no_line_a_request() -> Iterator[None]:
     """Keep the HTTP client's line for every request out of the log while a look is made."""
     logging.getLogger("httpx2").addFilter(_is_wanted)
     token = _is_looking.set(True)

@@ -275,10 +275,10 @@ class Poller:
 
     async def _failed(self, error: BaseException) -> None:
         self._failures += 1
-        trouble = self._trouble = _trouble(error)
+        trouble = self._trouble = trouble_of(error)
         if trouble.is_of_the_key:
             await self._close_client()
-        self._next_look_at = self._time.now() + retry_seconds(self._failures, retry_after=_retry_after(error))
+        self._next_look_at = self._time.now() + retry_seconds(self._failures, retry_after=retry_after(error))
         for wait in self._waits:
             if wait.trouble != trouble:
                 wait.trouble = trouble
@@ -290,7 +290,8 @@ class Poller:
             await client.close()
 
 
-def _trouble(error: BaseException) -> Trouble:
+def trouble_of(error: BaseException) -> Trouble:
+    """Say why a look failed, without the words of the error."""
     from anthropic import APIConnectionError
 
     status = getattr(error, "status_code", None)
@@ -300,7 +301,8 @@ def _trouble(error: BaseException) -> Trouble:
     return Trouble(what, is_of_the_key=is_of_the_key)
 
 
-def _retry_after(error: BaseException) -> float | None:
+def retry_after(error: BaseException) -> float | None:
+    """Return the seconds that an API error asks to wait, if it does."""
     response = getattr(error, "response", None)
     try:
         return float(response.headers["retry-after"]) if response is not None else None
