@@ -111,8 +111,11 @@ class ClaudeBatchHook(BaseHook):
 
     async def get_async_conn(self) -> AsyncAnthropic:
         """Return a new asynchronous client; the caller closes it."""
-        # Importing the SDK takes seconds, in which an event loop would stand still.
+        # Importing the SDK takes seconds, in which an event loop would stand still; and on Python 3.11 the
+        # first read of `platform` takes a lock that a thread of the official trigger may hold while it waits
+        # for this loop.
         official = await asyncio.to_thread(lambda: self._official)
+        await asyncio.to_thread(lambda: official.platform)
         return cast("AsyncAnthropic", await official.get_async_conn())
 
     def test_connection(self) -> tuple[bool, str]:

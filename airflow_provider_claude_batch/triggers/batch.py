@@ -7,6 +7,7 @@ arguments have defaults. Arguments are stored in clear, so they hold ids and num
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,15 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
     from airflow_provider_claude_batch.triggers.poller import Wait
+
+
+#: An event that comes sooner has the task queued again before a busy scheduler has read that its first leg
+#: has ended, which Airflow then takes for a failed try.
+_LEAST_SECONDS = 2.0
+
+
+#: What a kill has begun, for as long as it takes.
+_KILLS: set[asyncio.Task[None]] = set()
 
 
 class ClaudeBatchTrigger(BaseTrigger):
@@ -96,6 +106,7 @@ class ClaudeBatchTrigger(BaseTrigger):
         ``batch_ids`` are the batches, ``waiting`` those of them that have not ended, ``manifest`` what was
         given.
         """
+        began = time.monotonic()
         self.log.info("Waiting for the end of %s", ", ".join(self.batch_ids) or "the time")
         async with waiting_for(
             self.claude_conn_id,
@@ -120,6 +131,7 @@ class ClaudeBatchTrigger(BaseTrigger):
                     break
                 times = [self._timeout_at(wait), self.cancel_at, diary.warn_at]
                 await wait.news(min(at for at in times if at is not None))
+        await asyncio.sleep(max(_LEAST_SECONDS - (time.monotonic() - began), 0.0))
         yield TriggerEvent(
             {
                 "status": decision.action,
@@ -137,6 +149,14 @@ class ClaudeBatchTrigger(BaseTrigger):
 
     async def on_kill(self) -> None:
         """Cancel what is to be canceled, where a person has failed the task and nothing else has happened."""
+        # The triggerer cancels a trigger that is not gone after a second once more, and this with it; asking
+        # Airflow for the state takes longer the first time.
+        task = asyncio.create_task(self._cancel_own_batches())
+        _KILLS.add(task)
+        task.add_done_callback(_KILLS.discard)
+        await asyncio.shield(task)
+
+    async def _cancel_own_batches(self) -> None:
         from anthropic import APIError
 
         from airflow_provider_claude_batch.hooks.claude_batch import ClaudeBatchHook

@@ -106,7 +106,7 @@ def test_a_wait_for_any_batch_ends_with_the_first(emulator):
 def test_a_wait_for_no_batch_is_a_wait_for_the_time(emulator):
     began = time.monotonic()
     assert first_event([], timeout=0.3, wait_for="any")["status"] == "late"
-    assert time.monotonic() - began >= 0.29
+    assert time.monotonic() - began >= 2
     assert emulator.calls.count_of("list") == 0
 
 
