@@ -101,6 +101,10 @@ def _text(outcomes: Sequence[Outcome], timed: Sequence[Timed], options: argparse
         "",
         *report.scenario_table(outcomes, rows=options.rows),
         "",
+    ]
+    if not timed:
+        return "\n".join(lines)
+    lines += [
         f"## {options.many_rows:,} rows without a fault",
         "",
         f"From the table to the file, {options.rounds} runs of each, in turn, on {os.cpu_count()} cores with "
