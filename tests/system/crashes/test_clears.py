@@ -104,8 +104,6 @@ def test_a_submit_task_cleared_while_it_looks_for_its_batch_is_paid_once(lab: Cr
     run.clear("submit")
     wait_until(lambda: run.tries["submit"] == 2, what="submit runs again")
     wait_for(run, "submit", "deferred")
-    slow.advance(HOURS)
-    wait_for(run, "wait", "deferred")
     assert not finish(run, slow).problems()
 
 
