@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Sequence
 
-    from anthropic import Anthropic
-
     from airflow_provider_claude_batch.cli.facts import SubmissionFacts
     from airflow_provider_claude_batch.cli.live import LiveBatch
 
@@ -37,7 +35,7 @@ def run(given: Namespace) -> int:
         if not is_confirmed(question, is_yes=given.yes):
             print("Nothing was canceled.")
             return 1
-        return _cancel(client, running)
+        return _cancel(hook, running)
 
 
 def _is_running(live: LiveBatch | None) -> bool:
@@ -68,16 +66,16 @@ def _lines(facts: SubmissionFacts, live: dict[str, LiveBatch]) -> list[str]:
     return lines
 
 
-def _cancel(client: Anthropic, batch_ids: Sequence[str]) -> int:
+def _cancel(hook: ClaudeBatchHook, batch_ids: Sequence[str]) -> int:
     """Cancel each; one that cannot be canceled does not keep the others from it."""
     from anthropic import APIError
 
     failed = 0
     for batch_id in batch_ids:
         try:
-            print(f"{batch_id} is {client.messages.batches.cancel(batch_id).processing_status}")
+            print(f"{batch_id} is {hook.cancel_batch(batch_id).processing_status}")
         except APIError as error:
-            if _has_ended(client, batch_id):
+            if _has_ended(hook, batch_id):
                 print(f"{batch_id} ended before it could be canceled")
                 continue
             failed += 1
@@ -85,10 +83,10 @@ def _cancel(client: Anthropic, batch_ids: Sequence[str]) -> int:
     return 1 if failed else 0
 
 
-def _has_ended(client: Anthropic, batch_id: str) -> bool:
+def _has_ended(hook: ClaudeBatchHook, batch_id: str) -> bool:
     from anthropic import APIError
 
     try:
-        return client.messages.batches.retrieve(batch_id).processing_status == "ended"
+        return hook.retrieve_batch(batch_id).processing_status == "ended"
     except APIError:
         return False

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from airflow_provider_claude_batch.cli.check_airflow import check_triggerer
 from airflow_provider_claude_batch.cli.check_api import check_api
 from airflow_provider_claude_batch.cli.check_staging import check_staging
-from airflow_provider_claude_batch.cli.settings import max_requests_per_batch
+from airflow_provider_claude_batch.submission.deployment import max_requests_per_batch
 
 if TYPE_CHECKING:
     from argparse import Namespace

@@ -11,9 +11,9 @@ from airflow_provider_claude_batch.cli.facts_to_json import facts_to_json
 from airflow_provider_claude_batch.cli.folders import open_manifest
 from airflow_provider_claude_batch.cli.live import api_errors_in_a_line, look
 from airflow_provider_claude_batch.cli.next_steps import next_steps
-from airflow_provider_claude_batch.cli.settings import lost_create_grace
 from airflow_provider_claude_batch.cli.text import count, print_json, to_size, to_time
 from airflow_provider_claude_batch.hooks.claude_batch import ClaudeBatchHook
+from airflow_provider_claude_batch.submission.deployment import lost_create_grace
 
 if TYPE_CHECKING:
     from argparse import Namespace

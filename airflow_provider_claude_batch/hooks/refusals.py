@@ -63,7 +63,7 @@ def refused_or_uncertain(error: APIStatusError, body: BatchBody) -> ClaudeBatchE
         error_type=error.type,
         request_id=error.request_id,
         is_temporary=status == HTTPStatus.TOO_MANY_REQUESTS and not is_spent,
-        retry_after_seconds=_retry_after(error),
+        retry_after_seconds=retry_after(error),
     )
 
 
@@ -113,10 +113,13 @@ def _error_code(error: APIStatusError) -> str | None:
     return code if isinstance(code, str) else None
 
 
-def _retry_after(error: APIStatusError) -> float | None:
-    """Return the header ``retry-after`` in seconds, which the API gives as a number."""
+def retry_after(error: BaseException) -> float | None:
+    """Return the seconds that an answer's header ``retry-after`` asks to wait, if there is one."""
+    response = getattr(error, "response", None)
+    if response is None:
+        return None
     try:
-        seconds = float(error.response.headers["retry-after"])
+        seconds = float(response.headers["retry-after"])
     except (KeyError, ValueError):
         return None
     return seconds if math.isfinite(seconds) and seconds >= 0 else None

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from airflow_provider_claude_batch.hooks.claude_batch import ClaudeBatchHook
 
 #: The SDK gives a create 600 s, unless the connection says otherwise, and the list is given five minutes.
-_GRACE_SECONDS = 900.0
-_LIST_SECONDS = 300.0
+_GRACE = timedelta(minutes=15)
+_LIST_TIME = timedelta(minutes=5)
 
 #: Of the lowest tier. https://platform.claude.com/docs/en/api/rate-limits, read 2026-11-22.
 _MAX_QUEUED_REQUESTS = 200_000
@@ -29,13 +29,33 @@ def send_rules(hook: ClaudeBatchHook) -> SendRules:
     from airflow.providers.common.compat.sdk import conf
 
     configured = conf.getint("claude_batch", "max_queued_requests", fallback=_MAX_QUEUED_REQUESTS)
-    grace = conf.getfloat("claude_batch", "lost_create_grace_seconds", fallback=_GRACE_SECONDS)
-    if grace == _GRACE_SECONDS:
-        grace = max(grace, hook.create_timeout_seconds + _LIST_SECONDS)
+    grace = lost_create_grace()
+    if grace == _GRACE:
+        grace = max(grace, timedelta(seconds=hook.create_timeout_seconds) + _LIST_TIME)
     return SendRules(
-        grace=timedelta(seconds=grace),
+        grace=grace,
         max_queued_requests=hook.max_queued_requests or configured,
     )
+
+
+def lost_create_grace() -> timedelta:
+    """
+    Return how long a batch whose create's answer was lost is looked for, as far as the config says.
+
+    A connection with a longer timeout of its own makes it longer: see :func:`send_rules`.
+    """
+    from airflow.providers.common.compat.sdk import conf
+
+    default = _GRACE.total_seconds()
+    return timedelta(seconds=conf.getfloat("claude_batch", "lost_create_grace_seconds", fallback=default))
+
+
+def max_requests_per_batch() -> int:
+    """Return how many requests the largest shard has."""
+    from airflow.providers.common.compat.sdk import conf
+
+    configured: int = conf.getint("claude_batch", "max_requests_per_batch", fallback=MAX_REQUESTS)
+    return min(configured, MAX_REQUESTS)
 
 
 def shard_cutter(identity: str) -> ShardCutter:
@@ -46,8 +66,7 @@ def shard_cutter(identity: str) -> ShardCutter:
     """
     from airflow.providers.common.compat.sdk import conf
 
-    most = conf.getint("claude_batch", "max_requests_per_batch", fallback=MAX_REQUESTS)
     largest = conf.getint("claude_batch", "max_bytes_per_batch", fallback=MAX_BODY_BYTES)
     return ShardCutter(
-        max_requests=min(most, MAX_REQUESTS), max_bytes=min(largest, MAX_BODY_BYTES), seed=identity
+        max_requests=max_requests_per_batch(), max_bytes=min(largest, MAX_BODY_BYTES), seed=identity
     )

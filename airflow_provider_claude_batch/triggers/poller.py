@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Protocol
 from weakref import WeakKeyDictionary
 
 from airflow_provider_claude_batch.core.poll_decision import look_seconds, retry_seconds
+from airflow_provider_claude_batch.hooks.refusals import retry_after
 from airflow_provider_claude_batch.triggers.look import SeenBatch, look
 
 if TYPE_CHECKING:
@@ -299,15 +300,6 @@ def trouble_of(error: BaseException) -> Trouble:
     # What is neither an answer nor a lost connection is a connection of Airflow's that is not as it must be.
     is_of_the_key = status in (401, 403) if status else not isinstance(error, APIConnectionError)
     return Trouble(what, is_of_the_key=is_of_the_key)
-
-
-def retry_after(error: BaseException) -> float | None:
-    """Return the seconds that an API error asks to wait, if it does."""
-    response = getattr(error, "response", None)
-    try:
-        return float(response.headers["retry-after"]) if response is not None else None
-    except (KeyError, ValueError):
-        return None
 
 
 _POLLERS: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, Poller]] = WeakKeyDictionary()

@@ -7,9 +7,10 @@ import signal
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -18,6 +19,7 @@ import pyarrow.parquet as pq
 from airflow_provider_claude_batch.emulator import Emulator
 from demo.airflow_rest import FINISHED_RUN_STATES
 from demo.process_session import living
+from tests.system import waiting
 from tests.system.crashes.crash_airflow import CrashAirflow
 
 DAG_ID = "crash_submit"
@@ -25,6 +27,8 @@ ROWS = 6
 
 #: On the S3 server that the Airflow knows.
 BUCKET = "crash-lake"
+
+wait_until = partial(waiting.wait_until, timeout=90)
 
 #: What a run is asked: see ``tests/system/dags/kill_points.py``.
 Point = Mapping[str, str | int]
@@ -279,16 +283,3 @@ def go_on(runs: Iterable[CrashRun]) -> None:
         # A supervisor that goes on at once may end its task before that has done what it can.
         time.sleep(3)
     wait_until(lambda: not living(pids["pid"] for pids in stopped), what="the stopped tasks end")
-
-
-def wait_until(holds: Callable[[], bool], *, what: str, timeout: float = 90) -> None:
-    """
-    Look twice a second until something holds.
-
-    :raises TimeoutError: It does not in time.
-    """
-    deadline = time.monotonic() + timeout
-    while not holds():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"not within {timeout:.0f} s: {what}")
-        time.sleep(0.5)
