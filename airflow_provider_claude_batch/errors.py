@@ -14,21 +14,32 @@ All errors of this package, in two branches: before and after the paid call.
     - QueryError
       · SourceColumnsError
     - CreateRefusedError
+    - CostCapError
   + ClaudeBatchRunError (a RuntimeError): something was, or may have been, sent
     - SubmissionUncertainError
     - OtherAccountError
     - GenerationClosedError
     - PartlySentError
+    - CostCapReachedError
+    - PilotFailedError
     - ManifestUnreadableError
     - SnapshotChangedError
     - BatchNotEndedError
     - BatchWaitTimeoutError
     - ResultsIncompleteError
+    - QualityGateError
+    - DatasetError
+    - WarehouseError
 
 No message of this package holds text that came from a row; a row is named by its number and its key.
 """
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 class ClaudeBatchError(Exception):
@@ -123,6 +134,10 @@ class CreateRefusedError(ClaudeBatchInputError):
         super().__init__(message)
 
 
+class CostCapError(ClaudeBatchInputError):
+    """What is to be sent can cost more than the cap allows, or nothing says how much it can cost."""
+
+
 class ClaudeBatchRunError(ClaudeBatchError, RuntimeError):
     """Found after a batch was, or may have been, created: the message says what became of the money."""
 
@@ -147,6 +162,14 @@ class PartlySentError(ClaudeBatchRunError):
     """
 
 
+class CostCapReachedError(ClaudeBatchRunError):
+    """A part of a submission was sent, and the cap leaves no room for the rest."""
+
+
+class PilotFailedError(ClaudeBatchRunError):
+    """Too many of the rows that went out first have no usable answer; the rest was not sent."""
+
+
 class ManifestUnreadableError(ClaudeBatchRunError):
     """A file of a manifest folder exists and cannot be read, so what was sent is not known."""
 
@@ -165,3 +188,36 @@ class BatchWaitTimeoutError(ClaudeBatchRunError):
 
 class ResultsIncompleteError(ClaudeBatchRunError):
     """The results that arrived are not the ones that the snapshot and the batch's counts promise."""
+
+
+class QualityGateError(ClaudeBatchRunError):
+    """
+    The rows are not good enough to replace what the destination holds, which it keeps.
+
+    :param reason: Which limit or check is broken, with counts and keys and without texts of rows.
+    :param outcomes: Rows by outcome.
+    """
+
+    def __init__(self, reason: str, *, outcomes: Mapping[str, int]) -> None:
+        self.reason = reason
+        self.outcomes = dict(outcomes)
+        super().__init__(
+            f"{reason}. The destination keeps what it had. The answers are paid for and stay in the manifest "
+            "folder: a retry judges the same rows again, and pays for nothing twice."
+        )
+
+
+class DatasetError(ClaudeBatchRunError):
+    """The rows cannot be published as the task asks; the destination keeps what it had."""
+
+
+class WarehouseError(ClaudeBatchRunError):
+    """
+    Published answers could not be written into the warehouse.
+
+    :param sqlstate: The database's code of the error, where it gives one.
+    """
+
+    def __init__(self, message: str, *, sqlstate: str | None = None) -> None:
+        self.sqlstate = sqlstate
+        super().__init__(message)

@@ -24,6 +24,12 @@ SCHEMA_VERSION = 1
 #: from an earlier generation.
 TAKEN = "taken from an earlier generation"
 
+#: The same, of a row that asks what another row of the submission asks: it has that row's answer.
+REPEATED = "asked by another row"
+
+#: What ``claude_rejected`` says of rows that are not sent and get an answer all the same.
+ANSWERED_ELSEWHERE = (TAKEN, REPEATED)
+
 Record = TypeVar("Record")
 
 #: What stays in a manifest folder when its results are published, beside the JSON records.
@@ -62,9 +68,13 @@ class Plan:
     :param identity: Random 16 hexadecimal digits, in front of every ``custom_id`` of the submission.
     :param row_count: Rows of the source; each is ``samples_per_row`` requests.
     :param rejected_rows: Those of them that are not sent, each with its reason among the keys.
+    :param repeated_requests: Requests that are not sent since another row asks the same.
+    :param taken_requests: Requests that are not sent since they were answered for an earlier run.
     :param staging_root: URI that the folder is under, where copies of receipts go.
     :param retain: What stays in the folder after a successful load.
     :param retain_failed_days: Days that everything stays where there is none, from the snapshot on.
+    :param pilot_requests: Requests of the first shard, that goes out before the rest; 0 for no pilot.
+    :param keep_content: The raw blocks of the answers go into the Parquet too.
     :param try_number: Of the task instance that took the snapshot.
     :param max_tries: Of the same; a person's *clear* of a finished task raises it.
     :param workspace_id: The API's own word, where it gives one; another key's workspace is refused.
@@ -78,9 +88,13 @@ class Plan:
     try_number: int
     max_tries: int
     rejected_rows: int = 0
+    repeated_requests: int = 0
+    taken_requests: int = 0
     staging_root: str = ""
     retain: Retain = "answers"
     retain_failed_days: int = 30
+    pilot_requests: int = 0
+    keep_content: bool = False
     schema_version: int = SCHEMA_VERSION
     deadline: dt.datetime | None = None
     max_cost_usd: str | None = None
@@ -120,6 +134,9 @@ class ShardRecord:
         its answers are ``taken``.
     :param body_bytes: Exact size of the create's body.
     :param sha256: Of that body, in hexadecimal.
+    :param max_output_tokens: Sum of ``max_tokens`` over its requests.
+    :param models: That its requests name.
+    :param worst_case_usd: The most that it can cost, where the plan has a cap.
     :param taken: Where its answers come from; its keys then hold the ``custom_id`` of the request there.
     """
 
@@ -127,6 +144,9 @@ class ShardRecord:
     requests: int
     body_bytes: int
     sha256: str
+    max_output_tokens: int = 0
+    models: list[str] = field(default_factory=list)
+    worst_case_usd: str | None = None
     taken: Taken | None = None
 
 
@@ -137,11 +157,72 @@ class Round:
 
     :param identity: Of the snapshot; in the names of its files too, so that two tries which take a snapshot
         at the same time never write the same file.
+    :param is_closed: There is no such round and never will be: a later generation has taken over.
     """
 
     index: int
     identity: str
     shards: list[ShardRecord]
+    is_closed: bool = False
+    schema_version: int = SCHEMA_VERSION
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimated:
+    """
+    ``estimate.json``: what the submission was thought to come to before it was sent.
+
+    :param text: One line for people.
+    :param usd_low: ``None``, as the other dollars, where a price is not known.
+    """
+
+    text: str
+    requests: int
+    input_tokens: int
+    output_tokens_low: int
+    output_tokens_high: int
+    output_source: str
+    usd_low: str | None
+    usd_high: str | None
+    list_usd: str | None
+    schema_version: int = SCHEMA_VERSION
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PilotResult:
+    """
+    ``pilot.json``: what became of the rows that went out first.
+
+    :param refusal: Why the rest was not sent, or ``None``.
+    """
+
+    requests: int
+    refusal: str | None
+    outcomes: dict[str, int]
+    tokens: dict[str, int]
+    cost_usd: str | None
+    schema_version: int = SCHEMA_VERSION
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cap:
+    """
+    ``cap.json``: the most that a submission may cost, as its task said last.
+    """
+
+    max_cost_usd: str
+    schema_version: int = SCHEMA_VERSION
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WithoutCredit:
+    """
+    ``rNN/without-credit.json``: the account had no credit left, and no round was sent.
+
+    :param try_number: Of the load's task instance; a later one sends.
+    """
+
+    try_number: int
     schema_version: int = SCHEMA_VERSION
 
 
@@ -210,7 +291,11 @@ class Receipt:
     :param outcomes: Rows by outcome.
     :param tokens: Sums by kind, over all rows.
     :param files: URIs of what was published.
-    :param batch_seconds: From the creation to the end of each of its own batches.
+    :param batch_seconds: From the creation to the end of each of its own batches, of all rounds.
+    :param cost_usd: What the rows cost, but those whose answers were paid for earlier; ``None`` where a price
+        is not known.
+    :param rounds: Rounds in all.
+    :param reused_rows: Rows whose answers were paid for earlier.
     """
 
     dag_id: str
@@ -227,6 +312,10 @@ class Receipt:
     published_at: dt.datetime
     files: list[str] = field(default_factory=list)
     batch_seconds: list[float] = field(default_factory=list)
+    cost_usd: str | None = None
+    list_cost_usd: str | None = None
+    rounds: int = 1
+    reused_rows: int = 0
     schema_version: int = SCHEMA_VERSION
 
 

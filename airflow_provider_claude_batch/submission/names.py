@@ -11,6 +11,10 @@ import re
 
 PLAN = "plan.json"
 RECEIPT = "receipt.json"
+CANCELED = "canceled.json"
+CAP = "cap.json"
+ESTIMATE = "estimate.json"
+PILOT = "pilot.json"
 
 _UNSAFE = re.compile(rb"[^A-Za-z0-9_.=+-]")
 _LONGEST = 120
@@ -81,3 +85,8 @@ def batch_path(round_index: int, shard: int) -> str:
 def results_path(round_index: int, shard: int) -> str:
     """Return the path of a shard's results."""
     return round_path(round_index, f"results-{shard:05d}.parquet")
+
+
+def without_credit_path(round_index: int) -> str:
+    """Return the path of the record that no round followed for lack of credit."""
+    return round_path(round_index, "without-credit.json")
