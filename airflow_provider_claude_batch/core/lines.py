@@ -32,6 +32,29 @@ def chunks_to_lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
         yield line
 
 
+def chunks_to_blocks(chunks: Iterable[bytes], *, block_bytes: int) -> Iterator[bytes]:
+    r"""
+    Gather a stream of bytes into blocks of whole lines, each line with its ``\n``.
+
+    Lazy: one block is in memory. What follows the last line end is in the last block.
+
+    :param chunks: Bytes in order, cut anywhere.
+    :param block_bytes: A block ends with the first line end after so many; a longer line is a block itself.
+    """
+    gathered: list[bytes] = []
+    size = 0
+    for chunk in chunks:
+        gathered.append(chunk)
+        size += len(chunk)
+        if size >= block_bytes and (end := chunk.rfind(b"\n") + 1):
+            gathered[-1] = chunk[:end]
+            yield b"".join(gathered)
+            gathered = [chunk[end:]]
+            size = len(chunk) - end
+    if last := b"".join(gathered):
+        yield last
+
+
 def lines_to_chunks(chunks: Iterable[bytes], *, start: bytes, end: bytes) -> Iterator[bytes]:
     r"""
     Turn a stream of JSON lines, each ended by ``\n``, into one JSON array's bytes without holding it.

@@ -1,161 +1,129 @@
 """
-One line of a batch's results, as the wire has it, and what became of the row.
+The wire's result lines, one at a time: for those that a block of them could not be read with.
 
-Wire types for msgspec, with the API's field names; fields that nothing here needs are left out and skipped.
+Fields that nothing here needs are left out. One of another type than the API's counts as absent, so that a
+field of a new kind costs nobody an answer.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from typing import Literal
+from typing import TYPE_CHECKING
 
 import msgspec
 
-#: What became of a row: the API's result type, and for a succeeded one whether its answer can be used.
-Outcome = Literal[
-    "ok", "truncated", "refused", "invalid_output", "errored", "expired", "canceled", "missing", "rejected"
-]
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
-#: Where a path of the schema stands in msgspec's messages.
-_PATH = re.compile(r" - at `(\$[^`]*)`$")
+#: What a field holds: text, a count, an object of fields, or a list of one kind.
+Shape = type[str] | type[int] | dict[str, "Shape"] | list["Shape"]
 
-_TRUNCATED = frozenset({"max_tokens", "model_context_window_exceeded", "pause_turn"})
+_USAGE: dict[str, Shape] = {
+    "input_tokens": int,
+    "output_tokens": int,
+    "cache_creation_input_tokens": int,
+    "cache_read_input_tokens": int,
+    "cache_creation": {"ephemeral_5m_input_tokens": int, "ephemeral_1h_input_tokens": int},
+    "output_tokens_details": {"thinking_tokens": int},
+    "service_tier": str,
+    "inference_geo": str,
+}
 
+#: A result line, with the API's field names. What went wrong with a request is nested one level deeper than
+#: one might think. https://platform.claude.com/docs/en/build-with-claude/batch-processing, read 2026-09-26.
+RESULT_LINE: dict[str, Shape] = {
+    "custom_id": str,
+    "result": {
+        "type": str,
+        "message": {
+            "content": [{"type": str, "text": str}],
+            "model": str,
+            "stop_reason": str,
+            "usage": _USAGE,
+        },
+        "error": {"error": {"type": str, "message": str}, "request_id": str},
+    },
+}
 
-class ContentBlock(msgspec.Struct, frozen=True, gc=False):
-    """A block of an answer; only text blocks have text."""
+#: The id comes first in a line as the API writes it. An answer cannot say this: its quotes are escaped.
+_CUSTOM_ID = re.compile(rb'\s*\{\s*"custom_id"\s*:\s*"([a-zA-Z0-9_-]{1,64})"\s*,')
 
-    type: str
-    text: str | None = None
+_INT64 = range(-(2**63), 2**63)
 
-
-class CacheCreation(msgspec.Struct, frozen=True, gc=False):
-    """Tokens written to the prompt cache, by how long they live."""
-
-    ephemeral_5m_input_tokens: int = 0
-    ephemeral_1h_input_tokens: int = 0
-
-
-class OutputTokensDetails(msgspec.Struct, frozen=True, gc=False):
-    """What the output tokens were used for."""
-
-    thinking_tokens: int = 0
-
-
-class Usage(msgspec.Struct, frozen=True, gc=False):
-    """Tokens of one answer. Input, cache writes and cache reads are disjoint."""
-
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cache_creation_input_tokens: int | None = None
-    cache_read_input_tokens: int | None = None
-    cache_creation: CacheCreation | None = None
-    output_tokens_details: OutputTokensDetails | None = None
-    service_tier: str | None = None
-
-
-class Message(msgspec.Struct, frozen=True):
-    """An answer."""
-
-    content: list[ContentBlock] = []
-    model: str | None = None
-    stop_reason: str | None = None
-    usage: Usage | None = None
+_decode = msgspec.json.Decoder().decode
+_encode = msgspec.json.Encoder().encode
 
 
-class ApiError(msgspec.Struct, frozen=True, gc=False):
-    """What went wrong with one request."""
-
-    type: str | None = None
-    message: str | None = None
+class NoResultLineError(ValueError):
+    """A line does not say whose result it is."""
 
 
-class ErrorResponse(msgspec.Struct, frozen=True, gc=False):
-    """The error of an errored line: the API nests the error itself one level deeper."""
-
-    error: ApiError | None = None
-    request_id: str | None = None
-
-
-class Result(msgspec.Struct, frozen=True):
-    """The outcome of one request in the API's words."""
-
-    type: Literal["succeeded", "errored", "canceled", "expired"]
-    message: Message | None = None
-    error: ErrorResponse | None = None
-
-
-class ResultLine(msgspec.Struct, frozen=True):
-    """One line of the results."""
-
-    custom_id: str
-    result: Result
-
-
-_decoder = msgspec.json.Decoder(ResultLine)
-
-
-def decode_line(line: bytes) -> ResultLine:
+def repaired_line(line: bytes, *, is_whole: bool) -> bytes:
     """
-    Decode one line.
+    Return a line as compact JSON that holds the fields of :data:`RESULT_LINE`, in their types, and no other.
 
-    A lone surrogate escape, which JSON allows and UTF-8 does not, becomes U+FFFD.
+    A lone surrogate escape, which JSON allows and UTF-8 does not, becomes U+FFFD. Of a line that is no JSON
+    the ``custom_id`` is kept.
 
-    :raises ValueError: The line is not a result.
+    :param is_whole: It had its line end. One without is kept only if it can be read.
+    :raises NoResultLineError: The ``custom_id`` cannot be found.
     """
-    try:
-        return _decoder.decode(line)
-    except msgspec.ValidationError:
-        raise
-    except msgspec.DecodeError:
-        return msgspec.convert(_without_surrogates(json.loads(line)), ResultLine)
+    value = decoded_line(line)
+    if value is None and is_whole and (found := _CUSTOM_ID.match(line)):
+        value = {"custom_id": found[1].decode()}
+    fitted = _fit(value, RESULT_LINE)
+    if not isinstance(fitted, dict) or fitted.get("custom_id") is None:
+        raise NoResultLineError
+    return _encode(fitted)
 
 
-def _without_surrogates(value: object) -> object:
-    if isinstance(value, str):
-        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    if isinstance(value, list):
-        return [_without_surrogates(member) for member in value]
-    if isinstance(value, dict):
-        return {name: _without_surrogates(member) for name, member in value.items()}
-    return value
-
-
-def answer_text(message: Message | None) -> str | None:
-    """Return all text blocks joined, or ``None`` where there is no text; what comes first may be thinking."""
-    if message is None:
+def content_text(line: bytes) -> str | None:
+    """Return the content blocks of an answer as compact JSON, or ``None`` where the line has none."""
+    value: object = decoded_line(line)
+    for name in ("result", "message", "content"):
+        value = value.get(name) if isinstance(value, dict) else None
+    if value is None:
         return None
-    texts = [block.text for block in message.content if block.text is not None and block.type == "text"]
-    return "".join(texts) if texts else None
+    try:
+        return _encode(value).decode()
+    except UnicodeEncodeError:
+        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+        return _without_surrogates(text)
 
 
-def misfit_text(error: ValueError) -> str:
-    """
-    Say where an answer does not fit its types, and nothing of what it says.
-
-    :param error: Of msgspec, whose own words may quote the answer.
-    """
-    if not isinstance(error, msgspec.ValidationError):
-        return "The answer is not JSON"
-    path = _PATH.search(str(error))
-    return (
-        f"The answer breaks output_schema: {path[1] if path else '$'} has another type, or is out of bounds"
-    )
+def decoded_line(line: bytes) -> object:
+    """Return what a line says, or ``None`` where it is no JSON."""
+    try:
+        return _decode(line)
+    except (ValueError, RecursionError):
+        pass
+    try:
+        return json.loads(line.decode("utf-8", "replace"))
+    except (ValueError, RecursionError):
+        return None
 
 
-def result_to_outcome(result: Result, *, fits_schema: bool) -> Outcome:
-    """
-    Say what became of a row.
+def _fit(value: object, shape: Shape) -> object:
+    if isinstance(shape, dict):
+        return _fit_fields(value, shape) if isinstance(value, dict) else None
+    if isinstance(shape, list):
+        return [_fit(member, shape[0]) for member in value] if isinstance(value, list) else None
+    if shape is str:
+        return _without_surrogates(value) if isinstance(value, str) else None
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    is_count = isinstance(value, int) and not isinstance(value, bool) and value in _INT64
+    return value if is_count else None
 
-    :param result: Of its request.
-    :param fits_schema: The answer is a valid instance of the output schema, or none was asked for.
-    """
-    if result.type != "succeeded":
-        return result.type
-    stop_reason = result.message.stop_reason if result.message else None
-    if stop_reason == "refusal":
-        return "refused"
-    if stop_reason in _TRUNCATED:
-        return "truncated"
-    return "ok" if fits_schema else "invalid_output"
+
+def _fit_fields(value: Mapping[str, object], shape: Mapping[str, Shape]) -> dict[str, object]:
+    return {name: _fit(value[name], inner) for name, inner in shape.items() if name in value}
+
+
+def _without_surrogates(text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text

@@ -57,15 +57,15 @@ def errored(kind="overloaded_error"):
     return {"type": "errored", "error": error}
 
 
-def join(lines, *, count, schema=LABEL, first=0, rows_per_batch=3, rejected=()):
+def join(lines, *, count, schema=LABEL, first=0, lines_per_block=3, rejected=()):
     counts = LineCounts()
+    blocks = [lines[i : i + lines_per_block] for i in range(0, len(lines), lines_per_block)]
     batches = results_to_arrow(
-        lines,
+        [b"".join(one + b"\n" for one in block) for block in blocks],
         keys=keys(count, first=first, rejected=rejected),
         batch_id="msgbatch_1",
         json_schema=schema,
         counts=counts,
-        rows_per_batch=rows_per_batch,
     )
     table = pa.Table.from_batches(list(batches), published_schema(keys(1).schema, schema))
     return table.sort_by("id").to_pylist(), counts

@@ -1,0 +1,259 @@
+"""
+Blocks of result lines to flat Arrow columns, one row for every line, none left out.
+
+A block is read at once by Arrow; one that Arrow cannot read is repaired line by line and read again, so that
+what a line becomes does not depend on the lines around it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.json as pj
+
+from airflow_provider_claude_batch.core.result_lines import (
+    RESULT_LINE,
+    NoResultLineError,
+    Shape,
+    content_text,
+    repaired_line,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+#: In ``claude_error_type`` of a request whose line cannot be read; no word of the API's.
+UNREADABLE = "unreadable_result"
+
+#: The same where the API says a result type that is not known here.
+UNKNOWN_TYPE = "unknown_result_type"
+
+_NOT_SUCCEEDED = pa.array(["errored", "expired", "canceled"])
+_TRUNCATED = pa.array(["max_tokens", "model_context_window_exceeded", "pause_turn"])
+
+#: A piece of a block is read by Arrow as a whole, or line by line.
+_PIECE_BYTES = 1 << 16
+
+_COUNTS = ("input", "output", "cache_write_5m", "cache_write_1h", "cache_read", "thinking")
+
+#: One row for every line. ``fault`` says why a line is no result that can be used; ``outcome`` leaves open
+#: whether an answer fits its schema.
+LINE_SCHEMA = pa.schema(
+    [
+        pa.field("custom_id", pa.string(), nullable=False),
+        ("result_type", pa.string()),
+        pa.field("outcome", pa.string(), nullable=False),
+        ("text", pa.string()),
+        ("stop_reason", pa.string()),
+        ("error_type", pa.string()),
+        ("error_message", pa.string()),
+        ("request_id", pa.string()),
+        ("model", pa.string()),
+        *((f"{kind}_tokens", pa.int64()) for kind in _COUNTS),
+        ("service_tier", pa.string()),
+        ("inference_geo", pa.string()),
+    ]
+)
+
+
+class UnreadableBlockError(ValueError):
+    """
+    A line does not say whose result it is.
+
+    :param line: Its number in the block, from 0.
+    """
+
+    def __init__(self, line: int) -> None:
+        self.line = line
+        super().__init__(f"line {line} of a block is not a result")
+
+
+def block_to_arrow(block: bytes) -> pa.RecordBatch:
+    """
+    Read a block of lines.
+
+    :param block: Lines in full, each with its line end; the last one may lack it. Empty ones do not count.
+    :return: Rows of :data:`LINE_SCHEMA`, in the order of the lines.
+    :raises UnreadableBlockError: A line does not say whose result it is.
+    """
+    read = read_at_once(block)
+    return _flat(_read_in_pieces(block) if read is None else read)
+
+
+def content_texts(block: bytes) -> pa.Array:
+    """Return the content blocks of each line's answer as compact JSON, null where it has none."""
+    return pa.array([content_text(line) for line in block.split(b"\n") if line], pa.string())
+
+
+def read_at_once(block: bytes) -> pa.StructArray | None:
+    """Return the lines in the API's own nesting, or ``None`` where Arrow cannot read them all."""
+    # Arrow reads values one after the other wherever lines end, and crashes on a null that comes first.
+    if not block.startswith(b"{"):
+        return None
+    lines = block.count(b"\n") + (not block.endswith(b"\n"))
+    read = _parsed(block)
+    if read is None or len(read) != lines or pc.struct_field(read, "custom_id").null_count:
+        return None
+    return read
+
+
+def read_line_by_line(block: bytes) -> pa.StructArray:
+    """
+    Return the lines in the API's own nesting, each repaired.
+
+    :raises UnreadableBlockError: A line does not say whose result it is.
+    """
+    lines = b"\n".join(_repaired_lines(block))
+    read = _parsed(lines) if lines else pa.array([], pa.struct(_WIRE_SCHEMA))
+    if read is None:
+        raise AssertionError("Arrow cannot read repaired lines")
+    return read
+
+
+def _read_in_pieces(block: bytes) -> pa.StructArray:
+    """Read a block again so that one odd line costs only the lines near it their speed."""
+    parts: list[pa.StructArray] = []
+    for piece in _pieces(block):
+        read = read_at_once(piece)
+        try:
+            parts.append(read_line_by_line(piece) if read is None else read)
+        except UnreadableBlockError as error:
+            raise UnreadableBlockError(sum(map(len, parts)) + error.line) from None
+    return pa.concat_arrays(parts)
+
+
+def _pieces(block: bytes) -> Iterator[bytes]:
+    start = 0
+    while start < len(block):
+        end = block.find(b"\n", start + _PIECE_BYTES) + 1 or len(block)
+        yield block[start:end]
+        start = end
+
+
+def _repaired_lines(block: bytes) -> Iterator[bytes]:
+    lines = block.split(b"\n")
+    last = len(lines) - 1
+    number = 0
+    for position, line in enumerate(lines):
+        if not line:
+            continue
+        try:
+            yield repaired_line(line, is_whole=position < last)
+        except NoResultLineError:
+            raise UnreadableBlockError(number) from None
+        number += 1
+
+
+def _parsed(block: bytes) -> pa.StructArray | None:
+    try:
+        table = pj.read_json(
+            pa.BufferReader(block),
+            read_options=pj.ReadOptions(use_threads=False, block_size=len(block) + 1),
+            parse_options=pj.ParseOptions(explicit_schema=_WIRE_SCHEMA, unexpected_field_behavior="ignore"),
+        )
+        # Arrow takes over bytes that are no UTF-8.
+        table.validate(full=True)
+    except (pa.ArrowInvalid, UnicodeDecodeError):
+        return None
+    return table.to_struct_array().combine_chunks()
+
+
+def _arrow_type(shape: Shape) -> pa.DataType:
+    if isinstance(shape, dict):
+        return pa.struct([(name, _arrow_type(inner)) for name, inner in shape.items()])
+    if isinstance(shape, list):
+        return pa.list_(_arrow_type(shape[0]))
+    return pa.string() if shape is str else pa.int64()
+
+
+_WIRE_SCHEMA = pa.schema([(name, _arrow_type(shape)) for name, shape in RESULT_LINE.items()])
+
+
+def _flat(lines: pa.StructArray) -> pa.RecordBatch:
+    result_type = pc.struct_field(lines, ["result", "type"])
+    message = pc.struct_field(lines, ["result", "message"])
+    stop_reason = pc.struct_field(message, "stop_reason")
+    error = pc.struct_field(lines, ["result", "error"])
+    fault_type, fault = _faults(result_type, message)
+    columns = {
+        "custom_id": pc.struct_field(lines, "custom_id"),
+        "result_type": result_type,
+        "outcome": _outcomes(result_type, stop_reason, fault),
+        "text": _joined_text(pc.struct_field(message, "content")),
+        "stop_reason": stop_reason,
+        "error_type": pc.coalesce(pc.struct_field(error, ["error", "type"]), fault_type),
+        "error_message": pc.coalesce(pc.struct_field(error, ["error", "message"]), fault),
+        "request_id": pc.struct_field(error, "request_id"),
+        "model": pc.struct_field(message, "model"),
+        **_usage(pc.struct_field(message, "usage")),
+    }
+    return pa.RecordBatch.from_arrays([columns[name] for name in LINE_SCHEMA.names], schema=LINE_SCHEMA)
+
+
+def _faults(result_type: pa.Array, message: pa.Array) -> tuple[pa.Array, pa.Array]:
+    """Return type and words of what keeps a line from being a result of the API's."""
+    has_succeeded = pc.fill_null(pc.equal(result_type, "succeeded"), fill_value=False)
+    is_empty = pc.and_(has_succeeded, message.is_null())
+    is_known = pc.or_(has_succeeded, pc.is_in(result_type, value_set=_NOT_SUCCEEDED))
+    none = pa.scalar(None, pa.string())
+    unreadable = pc.or_(result_type.is_null(), is_empty)
+    kinds = pc.if_else(unreadable, UNREADABLE, pc.if_else(is_known, none, UNKNOWN_TYPE))
+    words = pc.if_else(
+        unreadable,
+        "The line of the results cannot be read",
+        pc.if_else(is_known, none, "The result type is not one that is known here"),
+    )
+    return kinds, words
+
+
+def _outcomes(result_type: pa.Array, stop_reason: pa.Array, fault: pa.Array) -> pa.Array:
+    refused = pc.fill_null(pc.equal(stop_reason, "refusal"), fill_value=False)
+    truncated = pc.is_in(stop_reason, value_set=_TRUNCATED)
+    answered = pc.if_else(refused, "refused", pc.if_else(truncated, "truncated", "ok"))
+    has_succeeded = pc.fill_null(pc.equal(result_type, "succeeded"), fill_value=False)
+    told = pc.if_else(has_succeeded, answered, result_type)
+    return pc.if_else(fault.is_valid(), "errored", told)
+
+
+def _joined_text(content: pa.ListArray) -> pa.Array:
+    """Return all text blocks of each answer joined; null where there is none."""
+    blocks = content.flatten()
+    texts = pc.struct_field(blocks, "text")
+    is_text = pc.and_(
+        pc.fill_null(pc.equal(pc.struct_field(blocks, "type"), "text"), False), texts.is_valid()
+    )
+    rows = pc.list_parent_indices(content).filter(is_text).to_numpy()
+    counts = np.bincount(rows, minlength=len(content))
+    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
+    joined = pc.binary_join(pa.ListArray.from_arrays(pa.array(offsets), texts.filter(is_text)), "")
+    return pc.if_else(pa.array(counts > 0), joined, pa.scalar(None, pa.string()))
+
+
+def _usage(usage: pa.Array) -> dict[str, pa.Array]:
+    def count(*path: str) -> pa.Array:
+        return pc.struct_field(usage, list(path))
+
+    # Without a breakdown by lifetime, all that was written was written for five minutes, the API's default.
+    written = (
+        count("cache_creation", "ephemeral_5m_input_tokens"),
+        count("cache_creation", "ephemeral_1h_input_tokens"),
+    )
+    has_breakdown = pc.or_(written[0].is_valid(), written[1].is_valid())
+    # Errored, canceled and expired requests have no usage and are not billed.
+    # https://platform.claude.com/docs/en/build-with-claude/batch-processing, read 2026-09-26.
+    counts = {
+        "input": count("input_tokens"),
+        "output": count("output_tokens"),
+        "cache_write_5m": pc.if_else(has_breakdown, written[0], count("cache_creation_input_tokens")),
+        "cache_write_1h": written[1],
+        "cache_read": count("cache_read_input_tokens"),
+        "thinking": count("output_tokens_details", "thinking_tokens"),
+    }
+    return {
+        **{f"{kind}_tokens": pc.fill_null(counts[kind], 0) for kind in _COUNTS},
+        "service_tier": count("service_tier"),
+        "inference_geo": count("inference_geo"),
+    }
