@@ -1,7 +1,7 @@
 """
-Landed shards to the destination: one Parquet object, replaced by one put.
+Rows to the destination: one Parquet object, replaced by one put, or several files that a manifest names.
 
-A reader of the destination sees what was there before or all of what is new.
+A reader of the object, or of what the manifest names, sees what was there before or all of what is new.
 """
 
 from __future__ import annotations
@@ -11,17 +11,22 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from airflow_provider_claude_batch.core.tally import Tally
-from airflow_provider_claude_batch.errors import DestinationError, ResultsIncompleteError
-from airflow_provider_claude_batch.submission import names
+from airflow_provider_claude_batch.errors import DatasetError, DestinationError, ResultsIncompleteError
+from airflow_provider_claude_batch.submission.dataset_files import LocalDataset, LocalFile, rows_to_files
+from airflow_provider_claude_batch.submission.dataset_manifest import DatasetManifest, read_dataset_manifest
+from airflow_provider_claude_batch.submission.dataset_partitions import check_partitionable, split_partitions
+from airflow_provider_claude_batch.submission.dataset_put import put_files, put_object
+from airflow_provider_claude_batch.submission.dataset_sort import check_sortable, merge_runs, rows_to_runs
 from airflow_provider_claude_batch.submission.storage import Folder, scratch_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator
+    from datetime import datetime
+    from pathlib import Path
 
     import pyarrow as pa
 
-    from airflow_provider_claude_batch.core.manifest import Round
-    from airflow_provider_claude_batch.submission.manifest_folder import ManifestFolder
+    from airflow_provider_claude_batch.submission.dataset_how import PublishHow
 
 #: Name of the object in a destination that is a folder.
 OBJECT_NAME = "data.parquet"
@@ -34,10 +39,13 @@ class Destination:
 
     :param folder: Folder of the object.
     :param name: Name of the object in it.
+    :param manifest_name: Of the manifest that names the files where they are several; ``None`` where the
+        author named one file.
     """
 
     folder: Folder
     name: str
+    manifest_name: str | None = None
 
     @classmethod
     def at(cls, uri: str, *, map_index: int | None = None) -> Destination:
@@ -53,15 +61,17 @@ class Destination:
         if not uri.strip():
             raise DestinationError("destination is empty. Nothing was sent.")
         parent, _, name = uri.rstrip("/").rpartition("/")
+        manifest_name = None
         is_mapped = map_index is not None and map_index >= 0
         if not name.endswith(".parquet"):
-            parent, name = uri.rstrip("/"), f"data-{map_index:05d}.parquet" if is_mapped else OBJECT_NAME
+            suffix = f"-{map_index:05d}" if is_mapped else ""
+            parent, name, manifest_name = uri.rstrip("/"), f"data{suffix}.parquet", f"_manifest{suffix}.json"
         elif is_mapped:
             raise DestinationError(
                 f"destination {uri} is one file, and every instance of a mapped task would write it."
             )
         try:
-            return cls(Folder.at(parent or "."), name)
+            return cls(Folder.at(parent or "."), name, manifest_name)
         except Exception as error:
             # Whatever the file system of the scheme raises: a missing extra, a missing connection, a bad URI.
             raise DestinationError(f"destination {uri}: {type(error).__name__}: {error}") from error
@@ -75,12 +85,14 @@ class Destination:
         """
         Write an empty hidden object beside the dataset and remove it again.
 
-        :raises DestinationError: It cannot be written.
+        :raises DestinationError: It cannot be written, or a file that is not ours has the manifest's name.
         """
         probe = f".claude-batch-write-check-{uuid4().hex}"
         try:
             self.folder.write(probe, b"")
             self.folder.remove(probe)
+            if self.manifest_name is not None:
+                read_dataset_manifest(self.folder, self.manifest_name)
         except Exception as error:
             # Every store has errors of its own; any of them means that the results could not be put here.
             raise DestinationError(
@@ -89,55 +101,110 @@ class Destination:
             ) from error
 
 
-def publish(
-    folder: ManifestFolder,
-    record: Round,
+@dataclass(frozen=True, slots=True)
+class Published:
+    """
+    What was published.
+
+    :param files: URIs of the files. Where rows are partitioned, they hold values of the rows.
+    :param manifest: URI of the manifest that names the files; ``None`` for one object.
+    """
+
+    files: list[str]
+    tally: Tally
+    manifest: str | None = None
+
+
+def publish_rows(
+    rows: Iterator[pa.RecordBatch],
+    schema: pa.Schema,
     destination: Destination,
     *,
     row_count: int,
-    json_schema: Mapping[str, object] | None,
-) -> Tally:
+    how: PublishHow,
+    identity: str,
+    gate: Callable[[Tally, LocalDataset], None],
+    now: datetime,
+) -> Published:
     """
-    Write the rows of all landed shards as the destination's one object.
+    Make some rows the dataset of the destination, if they are all there and the gate lets them pass.
 
-    Rows come shard by shard. In memory: one record batch; on local disk: the whole dataset once.
+    They are written to local disk first, twice where they are sorted or partitioned. In memory: a row group,
+    and 2 MB for every 64 MB that is sorted. Doing it again with the same rows puts the same bytes in place.
 
-    :param record: Its shards are landed.
+    :param rows: Of ``schema``; they come once.
     :param row_count: Rows that the snapshot asks for, times the samples of each.
-    :return: What was published.
-    :raises ResultsIncompleteError: The rows are not as many as the snapshot's. The destination keeps what it
-        had.
+    :param identity: Of the submission.
+    :param gate: Raises where the rows are not to be published; called once, when all are on local disk.
+    :param now: With a zone.
+    :raises ResultsIncompleteError: The rows are not as many as the snapshot's.
+    :raises DatasetError: The rows cannot be laid out as asked, or the destination's manifest is not ours.
     """
-    import pyarrow.parquet as pq
-
-    tally = Tally()
+    _check_how(how, schema, destination)
+    tally = Tally(how.key)
     with scratch_folder() as scratch:
-        path = scratch / OBJECT_NAME
-        with pq.ParquetWriter(path, _schema(folder, record, json_schema), compression="zstd") as writer:
-            for rows in _landed_rows(folder, record):
-                tally.add(rows)
-                writer.write_batch(rows)
-        if tally.rows != row_count:
-            raise ResultsIncompleteError(
-                f"{folder.uri} holds {row_count} rows in and {tally.rows} rows out. {destination.uri} keeps "
-                "what it had."
-            )
-        destination.folder.put(path, destination.name)
-    return tally
+
+        def judge(files: list[Path]) -> None:
+            if tally.rows != row_count:
+                raise ResultsIncompleteError(
+                    f"The snapshot asks for {row_count} rows and there are {tally.rows}. {destination.uri} "
+                    "keeps what it had."
+                )
+            gate(tally, LocalDataset(files, schema, scratch))
+
+        files = _rows_to_judged_files(
+            _counted(rows, schema, tally), schema, destination, how=how, scratch=scratch, judge=judge
+        )
+        manifest = DatasetManifest(
+            identity=identity,
+            published_at=now,
+            columns={field.name: str(field.type) for field in schema},
+            partition_by=list(how.partition_by),
+            files=[],
+        )
+        if destination.manifest_name is None or not (how.partition_by or files[1:]):
+            put_object(files[0], destination, manifest, keep_old=how.keep_old)
+            return Published([destination.uri], tally)
+        uris = put_files(files, destination, destination.manifest_name, manifest, keep_old=how.keep_old)
+        return Published(uris, tally, f"{destination.folder.uri}/{destination.manifest_name}")
 
 
-def _schema(folder: ManifestFolder, record: Round, json_schema: Mapping[str, object] | None) -> pa.Schema:
-    import pyarrow.parquet as pq
+def _rows_to_judged_files(
+    rows: Iterator[pa.RecordBatch],
+    schema: pa.Schema,
+    destination: Destination,
+    *,
+    how: PublishHow,
+    scratch: Path,
+    judge: Callable[[list[Path]], None],
+) -> list[LocalFile]:
+    """Write the files; rows that are to be in order are judged before the work of it."""
+    import pyarrow as pa
 
-    from airflow_provider_claude_batch.core.results_to_arrow import published_schema
+    max_bytes = None if destination.manifest_name is None else how.max_file_bytes
+    if not how.order:
+        tables = (("", pa.Table.from_batches([batch])) for batch in rows)
+        files = rows_to_files(tables, schema, scratch / "files", max_file_bytes=max_bytes)
+        judge([file.path for file in files])
+        return files
+    runs = rows_to_runs(rows, schema, scratch / "runs.parquet", how.order)
+    judge([runs.path])
+    parts = split_partitions(merge_runs(runs), how.partition_by)
+    return rows_to_files(parts, schema, scratch / "files", max_file_bytes=max_bytes)
 
-    with folder.folder.open(names.keys_path(record.index, 0, record.identity)) as file:
-        return published_schema(pq.read_schema(file), json_schema)
+
+def _counted(rows: Iterator[pa.RecordBatch], schema: pa.Schema, tally: Tally) -> Iterator[pa.RecordBatch]:
+    for batch in rows:
+        typed = batch if batch.schema == schema else batch.cast(schema)
+        tally.add(typed)
+        yield typed
 
 
-def _landed_rows(folder: ManifestFolder, record: Round) -> Iterator[pa.RecordBatch]:
-    import pyarrow.parquet as pq
-
-    for shard in record.shards:
-        with folder.folder.open(names.results_path(record.index, shard.index)) as file:
-            yield from pq.ParquetFile(file).iter_batches(batch_size=8192)
+def _check_how(how: PublishHow, schema: pa.Schema, destination: Destination) -> None:
+    check_sortable(schema, how.order)
+    check_partitionable(schema, how.partition_by)
+    if how.partition_by and destination.manifest_name is None:
+        raise DatasetError(
+            f"partition_by makes several files and destination {destination.uri} is one: give a folder. It "
+            "keeps what it had, and a retry pays for nothing."
+        )

@@ -1,0 +1,127 @@
+"""
+Rows to finished Parquet files on local disk, cut by size and by partition. The same rows give the same bytes.
+
+Imports pyarrow inside functions only: this module is reached from a Dag file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    import pyarrow as pa
+
+#: Bytes of Arrow memory after which a row group is written.
+ROW_GROUP_BYTES = 64_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class LocalDataset:
+    """
+    The rows that are about to be published, on local disk.
+
+    :param files: Parquet files that together hold every row once, in no order.
+    :param schema: Of each of them.
+    :param scratch: Folder for what is needed on the way.
+    """
+
+    files: list[Path]
+    schema: pa.Schema
+    scratch: Path
+
+
+@dataclass(frozen=True, slots=True)
+class LocalFile:
+    """
+    One finished file.
+
+    :param path: Where it lies.
+    :param name: Path below the dataset's prefix, such as ``lang=de/part-00000.parquet``.
+    """
+
+    path: Path
+    name: str
+    rows: int
+    bytes: int
+
+    def sha256(self) -> str:
+        """Return the digest of its bytes, in hexadecimal."""
+        with self.path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def rows_to_files(
+    rows: Iterable[tuple[str, pa.Table]], schema: pa.Schema, folder: Path, *, max_file_bytes: int | None
+) -> list[LocalFile]:
+    """
+    Write rows as Parquet files, compressed with zstd.
+
+    A file is followed by another once it has grown to ``max_file_bytes``, so it is larger by one row group at
+    most. In memory: one row group, 64 MB of Arrow.
+
+    :param rows: Tables, each with its folder: ``column=value/``, or empty. All of one folder follow each
+        other.
+    :param schema: Of the files; rows with other types for the same columns are cast.
+    :param folder: Takes the files.
+    :param max_file_bytes: ``None`` for one file, however large.
+    :return: At least one file: where there is no row, one without rows.
+    """
+    files: list[LocalFile] = []
+    for below, groups in groupby(_row_groups(rows), key=itemgetter(0)):
+        tables = (table for _, table in groups)
+        for number, first in enumerate(tables):
+            name = f"{below}part-{number:05d}.parquet"
+            files.append(_write_file(first, tables, schema, folder, name=name, max_bytes=max_file_bytes))
+    if not files:
+        empty = schema.empty_table()
+        files.append(_write_file(empty, iter(()), schema, folder, name="part-00000.parquet", max_bytes=None))
+    return files
+
+
+def _row_groups(rows: Iterable[tuple[str, pa.Table]]) -> Iterator[tuple[str, pa.Table]]:
+    import pyarrow as pa
+
+    for below, pairs in groupby(rows, key=itemgetter(0)):
+        pending: list[pa.Table] = []
+        size = 0
+        for _, table in pairs:
+            pending.append(table)
+            size += table.nbytes
+            if size >= ROW_GROUP_BYTES:
+                yield below, pa.concat_tables(pending)
+                pending, size = [], 0
+        if any(table.num_rows for table in pending):
+            yield below, pa.concat_tables(pending)
+
+
+def _write_file(
+    first: pa.Table,
+    more: Iterator[pa.Table],
+    schema: pa.Schema,
+    folder: Path,
+    *,
+    name: str,
+    max_bytes: int | None,
+) -> LocalFile:
+    """Write row groups, one a table, until there are no more or the file is full."""
+    import pyarrow.parquet as pq
+
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rows = 0
+    table: pa.Table | None = first
+    with path.open("wb") as sink, pq.ParquetWriter(sink, schema, compression="zstd") as writer:
+        while table is not None:
+            # Of one column all batches have the same dictionary, or the file would hold it as plain values.
+            writer.write_table(table.cast(schema).unify_dictionaries(), row_group_size=table.num_rows or None)
+            rows += table.num_rows
+            is_full = max_bytes is not None and sink.tell() >= max_bytes
+            table = None if is_full else next(more, None)
+    return LocalFile(path, name, rows, path.stat().st_size)
