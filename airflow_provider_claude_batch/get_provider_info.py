@@ -30,7 +30,16 @@ def get_provider_info() -> dict[str, Any]:
                 "source-integration-name": _INTEGRATION,
                 "target-integration-name": "Parquet",
                 "python-module": f"{_PACKAGE}.transfers.batch_to_parquet",
-            }
+            },
+            {
+                "source-integration-name": _INTEGRATION,
+                "target-integration-name": "SQL",
+                "python-module": f"{_PACKAGE}.transfers.batch_to_sql",
+            },
+        ],
+        "notifications": [f"{_PACKAGE}.notifications.report.ClaudeBatchReportNotifier"],
+        "task-decorators": [
+            {"name": "claude_batch", "class-name": f"{_PACKAGE}.decorators.claude_batch.claude_batch_task"}
         ],
         "cli": [f"{_PACKAGE}.cli.definition.get_cli_commands"],
         "extra-links": [f"{_PACKAGE}.links.batch.ClaudeBatchLink"],
@@ -104,5 +113,16 @@ _OPTIONS: dict[str, dict[str, Any]] = {
         "type": "integer",
         "example": None,
         "default": "256000000",
+    },
+    "prices": {
+        "description": (
+            "Prices that are not the list's, as JSON: dollars for a million tokens of a batch by model and "
+            "kind (input, output, cache_write_5m, cache_write_1h, cache_read). What is not named stays as "
+            "listed. An author's own prices win."
+        ),
+        "version_added": "0.1.0",
+        "type": "string",
+        "example": '{"claude-haiku-5-5": {"input": "0.045"}}',
+        "default": "",
     },
 }

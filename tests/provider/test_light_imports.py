@@ -9,7 +9,17 @@ import airflow_provider_claude_batch
 PACKAGE = Path(airflow_provider_claude_batch.__file__).parent
 DAG_FACING = sorted(
     ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
-    for folder in ("hooks", "links", "operators", "sensors", "sources", "submission", "transfers", "triggers")
+    for folder in (
+        "hooks",
+        "links",
+        "operators",
+        "sensors",
+        "sources",
+        "submission",
+        "transfers",
+        "triggers",
+        "warehouse",
+    )
     for path in (PACKAGE / folder).glob("*.py")
     if path.stem != "__init__"
 )
