@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from airflow_provider_claude_batch.cli.facts import read_facts
-from airflow_provider_claude_batch.cli.folders import open_manifest, rounds
+from airflow_provider_claude_batch.cli.folders import open_manifest
 from airflow_provider_claude_batch.cli.live import api_errors_in_a_line, look
 from airflow_provider_claude_batch.cli.text import is_confirmed, to_time
 from airflow_provider_claude_batch.core.manifest import BatchRecord
@@ -73,7 +73,7 @@ def _look_and_prove(
     folder: ManifestFolder, facts: SubmissionFacts, shard: ShardFacts, batch_id: str
 ) -> tuple[LiveBatch, Proof]:
     hook = ClaudeBatchHook(facts.plan.settings.claude_conn_id)
-    record = next(found for found in rounds(folder, facts.plan) if found.index == shard.round_index)
+    record = next(found for found in folder.rounds(facts.plan) if found.index == shard.round_index)
     with hook.client as client, api_errors_in_a_line(_UNTOUCHED):
         batch = look(client, [batch_id]).get(batch_id)
         if batch is None:

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 def run(given: Namespace) -> int:
     """Say what will be canceled and what is billed all the same, ask, and cancel."""
-    facts = read_facts(open_manifest(given.manifest))
+    folder = open_manifest(given.manifest)
+    facts = read_facts(folder)
     hook = ClaudeBatchHook(facts.plan.settings.claude_conn_id)
     with hook.client as client:
         with api_errors_in_a_line("Nothing was canceled."):
@@ -35,6 +36,7 @@ def run(given: Namespace) -> int:
         if not is_confirmed(question, is_yes=given.yes):
             print("Nothing was canceled.")
             return 1
+        folder.mark_canceled()
         return _cancel(hook, running)
 
 
@@ -61,7 +63,7 @@ def _lines(facts: SubmissionFacts, live: dict[str, LiveBatch]) -> list[str]:
         )
     lines.append(
         "Requests that are answered before the cancel takes effect are billed, and the load task publishes "
-        "them; the others are not billed and come out as canceled."
+        "them; the others are not billed, come out as canceled and are not sent again by it."
     )
     return lines
 

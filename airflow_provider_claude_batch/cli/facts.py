@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from airflow_provider_claude_batch.cli.folders import TaskName, path_to_name, rounds
+from airflow_provider_claude_batch.cli.folders import TaskName, path_to_name
 from airflow_provider_claude_batch.errors import ManifestUnreadableError
 from airflow_provider_claude_batch.submission.storage import Folder
 
@@ -145,7 +145,7 @@ def read_facts(folder: ManifestFolder) -> SubmissionFacts:
 
 
 def _shards(folder: ManifestFolder, plan: Plan) -> Iterator[ShardFacts]:
-    for record in rounds(folder, plan):
+    for record in folder.rounds(plan):
         for shard, batch in folder.batches(record):
             yield ShardFacts(
                 round_index=record.index,

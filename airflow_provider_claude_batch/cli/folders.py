@@ -4,17 +4,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from airflow_provider_claude_batch.errors import ClaudeBatchInputError
 from airflow_provider_claude_batch.submission.manifest_folder import ManifestFolder
 from airflow_provider_claude_batch.submission.staging import staging_root
 from airflow_provider_claude_batch.submission.storage import Folder
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from airflow_provider_claude_batch.core.manifest import Plan, Round
 
 _ESCAPED = re.compile(rb"~([0-9A-F]{2})")
 _CUT = re.compile(r"~[0-9a-f]{16}$")
@@ -62,14 +56,6 @@ def _open(uri: str, what: str) -> Folder:
         raise ClaudeBatchInputError(
             f"{what} {uri} cannot be opened: {type(error).__name__}: {error}"
         ) from error
-
-
-def rounds(folder: ManifestFolder, plan: Plan) -> Iterator[Round]:
-    """Yield the rounds of a submission, from the submit task's."""
-    index = 0
-    while (record := folder.read_round(index, plan.identity)) is not None:
-        yield record
-        index += 1
 
 
 def path_to_name(path: str) -> TaskName:

@@ -157,12 +157,17 @@ def _check_max_tokens(params: Mapping[str, object], circumstances: Circumstances
     elif not isinstance(max_tokens, int) or max_tokens < 1:
         said = max_tokens if isinstance(max_tokens, int) else f"a {type(max_tokens).__name__}"
         yield Problem("$.max_tokens", f"is {said}; batches take a whole number from 1")
-    elif (facts := circumstances.models.get(str(params.get("model")))) and facts.max_tokens is not None:
-        limit = facts.max_tokens
-        if _LONG_OUTPUT_BETA in circumstances.betas:
-            limit = max(limit, _LONG_OUTPUT_TOKENS)
-        if max_tokens > limit:
+    elif facts := circumstances.models.get(str(params.get("model"))):
+        limit = max_tokens_limit(facts, betas=circumstances.betas)
+        if limit is not None and max_tokens > limit:
             yield Problem("$.max_tokens", f"is {max_tokens}, and {facts.model} answers with at most {limit}")
+
+
+def max_tokens_limit(facts: ModelFacts, *, betas: Collection[str]) -> int | None:
+    """Return the most tokens that one answer of a model may have in a batch, or ``None`` if not known."""
+    if facts.max_tokens is not None and _LONG_OUTPUT_BETA in betas:
+        return max(facts.max_tokens, _LONG_OUTPUT_TOKENS)
+    return facts.max_tokens
 
 
 def _check_messages(params: Mapping[str, object]) -> Iterator[Problem]:

@@ -52,6 +52,16 @@ def parse_custom_id(custom_id: str) -> tuple[str, int] | None:
     return front.rpartition("-")[2], int(ordinal)
 
 
+def renumbered_custom_id(custom_id: str, *, identity: str, ordinal: int) -> str:
+    """
+    Return the id of the same row in a later round: its readable part, then whose it is and a new number.
+
+    :param custom_id: As it was made here, by this submission or an earlier one.
+    """
+    readable = custom_id.rpartition("-")[0].rpartition("-")[0]
+    return f"{readable}-{identity}-{ordinal}" if readable else f"{identity}-{ordinal}"
+
+
 def readable_parts(
     rows: pa.RecordBatch, column: str | None, *, identity: str, key: Sequence[str]
 ) -> list[str] | None:

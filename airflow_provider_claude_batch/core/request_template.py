@@ -20,6 +20,10 @@ from airflow_provider_claude_batch.core.row_template import (
 )
 from airflow_provider_claude_batch.errors import ClaudeBatchInputError
 
+#: How long the prompt cache keeps what is marked. https://platform.claude.com/docs/en/build-with-claude/
+#: prompt-caching#1-hour-cache-duration, read 2026-11-22.
+CACHE_TTLS = ("5m", "1h")
+
 #: What stands in ``params`` of one request: JSON, with row templates where a string is filled by the row.
 ParamsValue = object
 
@@ -79,6 +83,7 @@ def build_params(
     system: object,
     output_format: Mapping[str, object] | None,
     request_params: Mapping[str, object],
+    cache_ttl: str | None = None,
 ) -> dict[str, ParamsValue]:
     """
     Put together the ``params`` of one request from the arguments of the submit operator.
@@ -89,9 +94,14 @@ def build_params(
     :param system: System prompt or list of blocks, every string in it a row template, or ``None``.
     :param output_format: ``output_config.format`` as the API takes it, or ``None``.
     :param request_params: Any other parameter of the Messages API; may not repeat one of the above.
-    :raises ClaudeBatchInputError: ``request_params`` repeats a parameter that has an argument of its own.
+    :param cache_ttl: Marks the end of the system prompt for the prompt cache, ``5m`` or ``1h``; a mark that
+        is there already stays.
+    :raises ClaudeBatchInputError: ``request_params`` repeats a parameter that has an argument of its own, or
+        there is no system prompt to mark.
     """
     params: dict[str, ParamsValue] = {"model": model, "max_tokens": max_tokens}
+    if cache_ttl is not None:
+        system = _with_mark(system, cache_ttl)
     if system:
         params["system"] = to_templates(system)
     params["messages"] = to_templates(messages)
@@ -112,6 +122,23 @@ def _with_format(output_config: object, output_format: Mapping[str, object]) -> 
             "request_params has output_config.format and output_schema is given: use one. Nothing was sent."
         )
     return {**given, "format": dict(output_format)}
+
+
+def _with_mark(system: object, cache_ttl: str) -> list[object]:
+    if cache_ttl not in CACHE_TTLS:
+        raise ClaudeBatchInputError(
+            f"cache_ttl is {cache_ttl!r}; it must be {' or '.join(CACHE_TTLS)}. Nothing was sent."
+        )
+    blocks = [{"type": "text", "text": system}] if isinstance(system, str) else system
+    if not system or not isinstance(blocks, list | tuple):
+        raise ClaudeBatchInputError(
+            "cache_ttl marks the end of the system prompt, and there is none: give system, or mark a block "
+            "of messages by cache_control. Nothing was sent."
+        )
+    *others, last = blocks
+    if isinstance(last, Mapping) and not last.get("cache_control"):
+        last = {**last, "cache_control": {"type": "ephemeral", "ttl": cache_ttl}}
+    return [*others, last]
 
 
 def compile_request(params: Mapping[str, ParamsValue], *, columns: Collection[str]) -> RequestTemplate:

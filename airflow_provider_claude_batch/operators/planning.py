@@ -7,50 +7,52 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from airflow_provider_claude_batch.core.deadline import to_deadline
+from airflow_provider_claude_batch.core.durations import to_timedelta
 from airflow_provider_claude_batch.core.limits import EXPIRES_AFTER
+from airflow_provider_claude_batch.operators.arguments import open_rows
+from airflow_provider_claude_batch.operators.estimating import tell_estimate
+from airflow_provider_claude_batch.operators.priming import requests_ahead
 from airflow_provider_claude_batch.submission.check_spec import check_spec
-from airflow_provider_claude_batch.submission.deployment import send_rules, shard_cutter
+from airflow_provider_claude_batch.submission.deployment import cap_usd, send_rules, shard_cutter
 from airflow_provider_claude_batch.submission.manifest_folder import require_plan
 from airflow_provider_claude_batch.submission.pauses import Pause, merge_pauses
+from airflow_provider_claude_batch.submission.pricing import price_list
+from airflow_provider_claude_batch.submission.reuse import add_earlier_runs
 from airflow_provider_claude_batch.submission.settle import settle_generations
 from airflow_provider_claude_batch.submission.snapshot import take_snapshot
-from airflow_provider_claude_batch.submission.staging import earlier_generations
+from airflow_provider_claude_batch.submission.staging import TaskInstanceId, earlier_generations, staging_root
+from airflow_provider_claude_batch.submission.storage import scratch_folder
 from airflow_provider_claude_batch.submission.takeover import find_takeover
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from contextlib import AbstractContextManager
-
-    import pyarrow as pa
     from airflow.sdk import BaseOperator, Context
 
     from airflow_provider_claude_batch.core.manifest import Plan, ShardRecord
     from airflow_provider_claude_batch.hooks.claude_batch import ClaudeBatchHook
+    from airflow_provider_claude_batch.operators.submit import ClaudeBatchSubmitOperator
     from airflow_provider_claude_batch.submission.manifest_folder import ManifestFolder
     from airflow_provider_claude_batch.submission.send import SentShard
     from airflow_provider_claude_batch.submission.spec import SubmissionSpec
 
 
 def make_plan(
-    operator: BaseOperator,
+    asked: ClaudeBatchSubmitOperator,
     folder: ManifestFolder,
     spec: SubmissionSpec,
     hook: ClaudeBatchHook,
     *,
-    open_rows: Callable[[], AbstractContextManager[pa.RecordBatchReader]],
-    staging_root: str,
-    deadline: object,
     context: Context,
 ) -> Plan | Pause:
     """
     Take the snapshot of a generation that has none.
 
-    :param open_rows: Runs the query.
     :return: The plan, or what to wait for first: a batch of an earlier generation whose answer was lost.
     :raises ClaudeBatchInputError: The request, a column, a key or a row is not as it must be.
     """
-    ti = context["ti"]
-    until = to_deadline(deadline, now=_now(), timezone=context["dag"].timezone)
+    ti, root = context["ti"], staging_root(asked.staging_path)
+    until = to_deadline(asked.deadline, now=_now(), timezone=context["dag"].timezone)
+    cap = cap_usd(asked.max_cost_usd)
+    reuse = to_timedelta(asked.reuse_answers, argument="reuse_answers")
     earlier = earlier_generations(folder)
     pauses = settle_generations(
         earlier, hook, grace=send_rules(hook).grace, try_number=ti.try_number, clock=_now
@@ -59,24 +61,37 @@ def make_plan(
         return merge_pauses(pauses)
     account = hook.list_batches().account
     check = check_spec(spec, hook.client)
+    ahead = requests_ahead(asked, spec)
     identity = secrets.token_hex(8)
-    with open_rows() as reader:
+    with open_rows(asked, spec, context) as reader, scratch_folder() as scratch:
+        takeover = find_takeover(earlier, hook, account=account, now=_now(), scratch=scratch)
+        if reuse is not None:
+            add_earlier_runs(takeover, root, TaskInstanceId.of(ti), since=_now() - reuse)
         plan = take_snapshot(
             folder,
             reader,
             spec,
             identity=identity,
-            staging_root=staging_root,
+            staging_root=root,
             try_number=ti.try_number,
             max_tries=ti.max_tries,
             now=_now(),
-            on_shard=lambda shard: _log_shard(operator, shard),
+            on_shard=lambda shard: _log_shard(asked, shard),
             check=check,
-            cutter=shard_cutter(identity),
-            takeover=find_takeover(earlier, hook, account=account, now=_now()),
+            cutter=shard_cutter(identity, first_requests=ahead or None, cap_usd=cap),
+            takeover=takeover,
             account=account,
             deadline=until,
+            prices=None if cap is None else price_list(_now()),
+            pilot_requests=ahead,
         )
+    _log_made(asked, folder, plan)
+    if asked.estimate:
+        tell_estimate(asked, folder, plan, hook, dag_id=ti.dag_id)
+    return plan
+
+
+def _log_made(operator: BaseOperator, folder: ManifestFolder, plan: Plan) -> None:
     if plan.rejected_rows:
         operator.log.warning(
             "%d of %d rows are rejected and not sent: see claude_error_message in the dataset.",
@@ -84,6 +99,16 @@ def make_plan(
             plan.row_count,
         )
     operator.log.info("Snapshot of %d rows: %s", plan.row_count, folder.uri)
+    if elsewhere := plan.taken_requests + plan.repeated_requests:
+        requests = (plan.row_count - plan.rejected_rows) * plan.settings.samples_per_row
+        operator.log.info(
+            "%d of %d requests are already answered, %d are asked by other rows; sending %d",
+            plan.taken_requests,
+            requests,
+            plan.repeated_requests,
+            requests - elsewhere,
+        )
+    until = plan.deadline
     if until is not None and until - _now() < EXPIRES_AFTER:
         operator.log.info(
             "Answers are needed by %s, and batches may take %s: shortly before, the sensor cancels what has "
@@ -91,7 +116,6 @@ def make_plan(
             until.isoformat(),
             EXPIRES_AFTER,
         )
-    return plan
 
 
 def log_plan(operator: BaseOperator, folder: ManifestFolder, plan: Plan) -> None:

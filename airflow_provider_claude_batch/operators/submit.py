@@ -14,14 +14,12 @@ from airflow.sdk import BaseOperator
 from airflow_provider_claude_batch.errors import ClaudeBatchError, ClaudeBatchInputError, PlanMissingError
 from airflow_provider_claude_batch.hooks.claude_batch import ClaudeBatchHook
 from airflow_provider_claude_batch.links.batch import ClaudeBatchLink
+from airflow_provider_claude_batch.operators.admitting import to_admit
+from airflow_provider_claude_batch.operators.arguments import to_spec
 from airflow_provider_claude_batch.operators.destinations import check_destinations
 from airflow_provider_claude_batch.operators.kill import cancel_after_kill
 from airflow_provider_claude_batch.operators.planning import log_plan, log_sent, log_snapshot_found, make_plan
-from airflow_provider_claude_batch.operators.retries import a_retry_can_help
 from airflow_provider_claude_batch.operators.template_files import read_template_files
-from airflow_provider_claude_batch.operators.waiting import defer, sleep_in_worker
-from airflow_provider_claude_batch.sources.parquet import open_parquet
-from airflow_provider_claude_batch.sources.sql import open_query
 from airflow_provider_claude_batch.submission.deployment import send_rules
 from airflow_provider_claude_batch.submission.manifest_folder import ManifestFolder, require_plan
 from airflow_provider_claude_batch.submission.pauses import Pause
@@ -30,25 +28,25 @@ from airflow_provider_claude_batch.submission.reference import (
     read_reference,
     to_references,
 )
+from airflow_provider_claude_batch.submission.retries import a_retry_can_help
 from airflow_provider_claude_batch.submission.send import send_shards
-from airflow_provider_claude_batch.submission.spec import SubmissionSpec, make_spec
 from airflow_provider_claude_batch.submission.staging import (
     TaskInstanceId,
     open_generation,
     staging_root,
     submission_folder,
 )
+from airflow_provider_claude_batch.triggers.waiting import defer, sleep_in_worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from contextlib import AbstractContextManager
 
-    import pyarrow as pa
     from airflow.sdk import Context
 
     from airflow_provider_claude_batch.core.check_request import Problem
     from airflow_provider_claude_batch.core.manifest import Retain
     from airflow_provider_claude_batch.core.rows_to_requests import OnInvalidRow, OnNull
+    from airflow_provider_claude_batch.submission.spec import SubmissionSpec
     from airflow_provider_claude_batch.triggers.task_state import TaskInstanceNames
 
     CheckParams = Callable[[Mapping[str, object]], list[Problem]]
@@ -94,6 +92,10 @@ class ClaudeBatchSubmitOperator(BaseOperator):
     :param claude_conn_id: Connection of type ``anthropic``. (templated)
     :param parameters: Bound to the query by the database's driver. (templated)
     :param system: The system prompt, as ``prompt``. (templated)
+    :param cache_ttl: Mark the end of ``system`` for the prompt cache, kept for ``1h`` (or ``5m``) after its last
+        use. What cannot be read from it, since it differs by row or is too short, is logged.
+    :param prime_cache: With ``cache_ttl="1h"``: send one request first, which writes the cache, and the rest
+        when it has ended.
     :param request_params: Any other parameter of the Messages API, the same for every request. (templated)
     :param output_schema: What an answer must be: a pydantic model, a JSON Schema of an object, or columns
         such as ``"sentiment STRING, score DOUBLE"``. Each property becomes a typed column.
@@ -106,12 +108,26 @@ class ClaudeBatchSubmitOperator(BaseOperator):
     :param on_invalid_row: What a row that cannot be sent means: ``fail`` the task before anything is sent, or
         ``reject`` the row, which then is in the Parquet with the outcome ``rejected`` and the reason. A null
         or doubled key always fails.
+    :param deduplicate: Send requests that are the same once; every row of them gets the answer.
+    :param reuse_answers: Take the answers to requests that are byte for byte the same from other runs of this
+        task, up to this age: a ``timedelta`` or a text such as ``"30d"`` or ``"12h"``. They cost nothing and
+        are marked in ``claude_reused_from``. (templated)
     :param plan_only: Do everything but send: the output can be given to ``submission`` of another submit
         task.
     :param retain: What stays in the manifest folder after a successful load, beside records without any text:
         ``answers`` with their keys, ``everything``, so the request texts too, or ``nothing``.
     :param retain_failed_days: Days that everything stays where there was no successful load; the command
         ``claude-batch gc`` removes it then.
+    :param keep_content: Keep the raw content blocks of the answers in a column ``claude_content``.
+    :param max_cost_usd: Dollars that the submission may cost at most, all rounds together, counted with the
+        worst case of what is in flight; default: the provider config ``[claude_batch] max_cost_usd``, else no
+        cap. (templated)
+    :param estimate: Say before sending what it will cost, from at most 50 free calls to the token counter: in
+        the log and in the XCom ``estimate``.
+    :param pilot_rows: Requests that go out first, as one batch; the rest follows when they have ended and
+        were answered well. They are part of the result.
+    :param pilot_max_error_rate: Share of the pilot's rows that may be without a usable answer, or a mapping
+        by outcome.
     :param deadline: When the answers are needed: a time (``"06:30"``, in the Dag's time zone), a date and
         time, or a ``timedelta`` from the snapshot on. The sensor cancels what has not ended shortly before,
         and the load takes what was answered. (templated)
@@ -141,6 +157,8 @@ class ClaudeBatchSubmitOperator(BaseOperator):
         "request_params",
         "passthrough",
         "deadline",
+        "reuse_answers",
+        "max_cost_usd",
         "staging_path",
     )
     template_fields_renderers: ClassVar[dict[str, str]] = {
@@ -170,6 +188,8 @@ class ClaudeBatchSubmitOperator(BaseOperator):
         claude_conn_id: str = ClaudeBatchHook.default_conn_name,
         parameters: Sequence[object] | Mapping[str, object] | None = None,
         system: str | Sequence[object] | None = None,
+        cache_ttl: Literal["5m", "1h"] | None = None,
+        prime_cache: bool = True,
         request_params: Mapping[str, object] | None = None,
         output_schema: object = None,
         passthrough: Sequence[str] = (),
@@ -178,6 +198,13 @@ class ClaudeBatchSubmitOperator(BaseOperator):
         custom_id_from: str | None = None,
         on_null: OnNull = "error",
         on_invalid_row: OnInvalidRow = "fail",
+        deduplicate: bool = True,
+        reuse_answers: str | timedelta | None = None,
+        keep_content: bool = False,
+        max_cost_usd: float | str | None = None,
+        estimate: bool = True,
+        pilot_rows: int = 0,
+        pilot_max_error_rate: float | Mapping[str, float] = 0.1,
         plan_only: bool = False,
         retain: Retain = "answers",
         retain_failed_days: int = 30,
@@ -205,6 +232,8 @@ class ClaudeBatchSubmitOperator(BaseOperator):
         self.claude_conn_id = claude_conn_id
         self.parameters = parameters
         self.system = system
+        self.cache_ttl = cache_ttl
+        self.prime_cache = prime_cache
         self.request_params = request_params
         self.output_schema = output_schema
         self.passthrough = passthrough
@@ -213,6 +242,13 @@ class ClaudeBatchSubmitOperator(BaseOperator):
         self.custom_id_from = custom_id_from
         self.on_null = on_null
         self.on_invalid_row = on_invalid_row
+        self.deduplicate = deduplicate
+        self.reuse_answers = reuse_answers
+        self.keep_content = keep_content
+        self.max_cost_usd = max_cost_usd
+        self.estimate = estimate
+        self.pilot_rows = pilot_rows
+        self.pilot_max_error_rate = pilot_max_error_rate
         self.plan_only = plan_only
         self.retain = retain
         self.retain_failed_days = retain_failed_days
@@ -263,23 +299,14 @@ class ClaudeBatchSubmitOperator(BaseOperator):
         """Do all that can be done now; the rest needs the pause, after which this is called again."""
         if self._sends_a_plan:
             return self._send_plan(context, manifest)
-        spec = self._spec()
+        spec = to_spec(self)
         hook = ClaudeBatchHook(self.claude_conn_id)
         folder = ManifestFolder.at(manifest) if manifest else self._folder(context, spec)
         if plan := folder.read_plan():
             if not manifest:
                 log_snapshot_found(self, folder, plan, spec)
         else:
-            made = make_plan(
-                self,
-                folder,
-                spec,
-                hook,
-                open_rows=lambda: self._open_rows(spec),
-                staging_root=staging_root(self.staging_path),
-                deadline=self.deadline,
-                context=context,
-            )
+            made = make_plan(self, folder, spec, hook, context=context)
             if isinstance(made, Pause):
                 return folder, hook, made
             plan = made
@@ -320,29 +347,6 @@ class ClaudeBatchSubmitOperator(BaseOperator):
             cancel_batch_ids=self._own_batch_ids if self.cancel_on_kill else (),
         )
 
-    def _spec(self) -> SubmissionSpec:
-        return make_spec(
-            claude_conn_id=self.claude_conn_id,
-            source=[self.sql_conn_id, self.sql, self.parameters, self.source_path, self.row_filter],
-            key=self.key,
-            passthrough=self.passthrough,
-            model=self.model,
-            max_tokens=self.max_tokens,
-            prompt=self.prompt,
-            system=self.system,
-            output_schema=self.output_schema,
-            request_params=self.request_params,
-            messages=self.messages,
-            build_request=self.build_request,
-            betas=self.betas,
-            samples_per_row=self.samples_per_row,
-            custom_id_from=self.custom_id_from,
-            on_null=self.on_null,
-            on_invalid_row=self.on_invalid_row,
-            retain=self.retain,
-            retain_failed_days=self.retain_failed_days,
-        )
-
     def _folder(self, context: Context, spec: SubmissionSpec) -> ManifestFolder:
         ti = context["ti"]
         folder = submission_folder(staging_root(self.staging_path), TaskInstanceId.of(ti))
@@ -352,15 +356,6 @@ class ClaudeBatchSubmitOperator(BaseOperator):
             try_number=ti.try_number,
             max_tries=ti.max_tries,
         )
-
-    def _open_rows(self, spec: SubmissionSpec) -> AbstractContextManager[pa.RecordBatchReader]:
-        if self.source_path and not self.sql:
-            return open_parquet(
-                self.source_path, columns=spec.used_columns(), key=spec.key, row_filter=self.row_filter
-            )
-        if self.sql and self.sql_conn_id and not self.source_path:
-            return open_query(self.sql, sql_conn_id=self.sql_conn_id, parameters=self.parameters)
-        raise ClaudeBatchInputError("Give either sql and sql_conn_id, or source_path. Nothing was sent.")
 
     def _send(self, folder: ManifestFolder, hook: ClaudeBatchHook, context: Context) -> Pause | None:
         """Send what can be sent; log and remember each batch."""
@@ -377,6 +372,7 @@ class ClaudeBatchSubmitOperator(BaseOperator):
             rules=send_rules(hook),
             try_number=context["ti"].try_number,
             clock=lambda: datetime.now(UTC),
+            admit=to_admit(self, folder, plan, hook, dag_id=context["ti"].dag_id),
         )
         for step in steps:
             if isinstance(step, Pause):
@@ -391,4 +387,6 @@ class ClaudeBatchSubmitOperator(BaseOperator):
         reference: SubmissionReference = read_reference(folder.uri)
         context["ti"].xcom_push(key="manifest", value=reference.manifest)
         context["ti"].xcom_push(key="batch_ids", value=list(reference.batch_ids))
+        if estimate := folder.read_estimate():
+            context["ti"].xcom_push(key="estimate", value=estimate.text)
         return reference.to_xcom()

@@ -14,7 +14,11 @@ from airflow_provider_claude_batch.core.poll_decision import decide
 from airflow_provider_claude_batch.errors import BatchWaitTimeoutError, ClaudeBatchInputError
 from airflow_provider_claude_batch.hooks.claude_batch import ClaudeBatchHook
 from airflow_provider_claude_batch.links.batch import ClaudeBatchLink
-from airflow_provider_claude_batch.submission.deadline import cancel_what_runs, earliest_deadline
+from airflow_provider_claude_batch.submission.deadline import (
+    DEADLINE_MARGIN_SECONDS,
+    cancel_what_runs,
+    earliest_deadline,
+)
 from airflow_provider_claude_batch.submission.history import usual_seconds
 from airflow_provider_claude_batch.submission.manifest_folder import ManifestFolder
 from airflow_provider_claude_batch.submission.reference import SubmissionReference, to_references
@@ -27,9 +31,6 @@ if TYPE_CHECKING:
 
 #: The API lets a batch run for 24 hours; one more for the end to be seen.
 DEFAULT_TIMEOUT_SECONDS = 25 * 3600.0
-
-#: A batch that is canceled takes its time to end: requests that are being answered are finished first.
-DEADLINE_MARGIN_SECONDS = 900.0
 
 
 class ClaudeBatchSensor(BaseSensorOperator):

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from airflow_provider_claude_batch.hooks.claude_batch import ClaudeBatchHook
 
 
+#: A batch that is canceled takes its time to end: requests that are being answered are finished first.
+DEADLINE_MARGIN_SECONDS = 900.0
+
+
 def earliest_deadline(manifests: Sequence[str]) -> datetime | None:
     """
     Return the first deadline of some submissions, or ``None`` where none has one.
@@ -35,9 +39,9 @@ def cancel_what_runs(folder: ManifestFolder, hook: ClaudeBatchHook) -> list[str]
     """
     from anthropic import BadRequestError, ConflictError
 
-    _, record = require_plan(folder)
+    plan, _ = require_plan(folder)
     canceled = []
-    for _, batch in folder.batches(record):
+    for batch in [batch for record in folder.rounds(plan) for _, batch in folder.batches(record)]:
         if batch is None or hook.retrieve_batch(batch.batch_id).processing_status != "in_progress":
             continue
         try:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING
 
 from airflow_provider_claude_batch.core.limits import MAX_BODY_BYTES, MAX_REQUESTS
 from airflow_provider_claude_batch.core.requests_to_shards import ShardCutter
+from airflow_provider_claude_batch.errors import ClaudeBatchInputError
 from airflow_provider_claude_batch.submission.send import SendRules
+from airflow_provider_claude_batch.submission.shard_writer import PICOS
 
 if TYPE_CHECKING:
     from airflow_provider_claude_batch.hooks.claude_batch import ClaudeBatchHook
@@ -15,6 +18,9 @@ if TYPE_CHECKING:
 #: The SDK gives a create 600 s, unless the connection says otherwise, and the list is given five minutes.
 _GRACE = timedelta(minutes=15)
 _LIST_TIME = timedelta(minutes=5)
+
+#: Under a cap, a submission is cut so that so many shards at least can be in flight.
+_WAVES = 4
 
 #: Of the lowest tier. https://platform.claude.com/docs/en/api/rate-limits, read 2026-11-22.
 _MAX_QUEUED_REQUESTS = 200_000
@@ -58,15 +64,44 @@ def max_requests_per_batch() -> int:
     return min(configured, MAX_REQUESTS)
 
 
-def shard_cutter(identity: str) -> ShardCutter:
+def shard_cutter(
+    identity: str, *, first_requests: int | None = None, cap_usd: Decimal | None = None
+) -> ShardCutter:
     """
     Return what cuts a submission's requests into shards.
 
     :param identity: Of the submission.
+    :param first_requests: Requests of a pilot.
+    :param cap_usd: What the submission may cost: no shard may be more than a quarter of it.
     """
     from airflow.providers.common.compat.sdk import conf
 
     largest = conf.getint("claude_batch", "max_bytes_per_batch", fallback=MAX_BODY_BYTES)
     return ShardCutter(
-        max_requests=max_requests_per_batch(), max_bytes=min(largest, MAX_BODY_BYTES), seed=identity
+        max_requests=max_requests_per_batch(),
+        max_bytes=min(largest, MAX_BODY_BYTES),
+        seed=identity,
+        first_requests=first_requests,
+        max_weight=None if cap_usd is None else int(cap_usd * PICOS / _WAVES),
     )
+
+
+def cap_usd(given: object) -> Decimal | None:
+    """
+    Return what a submission may cost: the task's word, else the deployment's, else ``None``.
+
+    :param given: The task's ``max_cost_usd``, as it was rendered.
+    :raises ClaudeBatchInputError: It is no number of dollars.
+    """
+    from airflow.providers.common.compat.sdk import conf
+
+    text = str(given) if given not in (None, "") else conf.get("claude_batch", "max_cost_usd", fallback="")
+    if not text:
+        return None
+    try:
+        cap = Decimal(text)
+    except InvalidOperation as error:
+        raise ClaudeBatchInputError(f"max_cost_usd is {text!r}, no number. Nothing was sent.") from error
+    if not cap.is_finite() or cap <= 0:
+        raise ClaudeBatchInputError(f"max_cost_usd is {text}; it must be more than 0. Nothing was sent.")
+    return cap

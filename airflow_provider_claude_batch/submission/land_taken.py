@@ -4,21 +4,28 @@ Answers that an earlier generation paid for, joined with the rows of the one tha
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import UTC, datetime
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from airflow_provider_claude_batch.core.tally import TOKEN_KINDS
 from airflow_provider_claude_batch.errors import ManifestUnreadableError, ResultsIncompleteError
 from airflow_provider_claude_batch.submission import names
 from airflow_provider_claude_batch.submission.land import land_rejected, land_shard
 from airflow_provider_claude_batch.submission.manifest_folder import ManifestFolder, require_plan
+from airflow_provider_claude_batch.submission.pricing import price_list
 from airflow_provider_claude_batch.submission.storage import scratch_folder
+
+#: What was billed for a row.
+BILLED_COLUMNS = frozenset({*(f"claude_{kind}_tokens" for kind in TOKEN_KINDS), "claude_cost_usd"})
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from datetime import datetime
 
     import pyarrow as pa
 
-    from airflow_provider_claude_batch.core.manifest import Plan, Round, ShardRecord, Taken
+    from airflow_provider_claude_batch.core.manifest import BatchRecord, Plan, Round, ShardRecord, Taken
     from airflow_provider_claude_batch.hooks.claude_batch import ClaudeBatchHook
 
 
@@ -34,17 +41,38 @@ def land(
     :raises ResultsIncompleteError: The results do not agree with what was sent.
     :raises ManifestUnreadableError: A shard has no batch on record.
     """
-    schema = plan.settings.output_schema
+    schema, keeps = plan.settings.output_schema, plan.keep_content
     if shard.taken is not None:
         _land_taken(folder, plan, in_round, shard, shard.taken, hook=hook)
         return None
     if not shard.requests:
-        land_rejected(folder, in_round, shard, json_schema=schema)
+        prices = price_list(plan.created_at)
+        land_rejected(folder, in_round, shard, json_schema=schema, price_list=prices, keep_content=keeps)
         return None
     batch = folder.read_batch(in_round.index, shard.index)
     if batch is None:
         raise ManifestUnreadableError(f"Shard {shard.index} of {folder.uri} has no batch on record.")
-    return land_shard(folder, in_round, shard, batch, hook, json_schema=schema).ended_at
+    prices = price_list(batch.created_at)
+    landed = land_shard(
+        folder, in_round, shard, batch, hook, json_schema=schema, price_list=prices, keep_content=keeps
+    )
+    return landed.ended_at
+
+
+def land_batch(
+    folder: ManifestFolder,
+    plan: Plan,
+    in_round: Round,
+    shard: ShardRecord,
+    batch: BatchRecord,
+    *,
+    hook: ClaudeBatchHook,
+) -> BatchRecord:
+    """Land a shard that has a batch, and say so on the batch's record; see :func:`land`."""
+    ended_at = land(folder, plan, in_round, shard, hook)
+    landed = replace(batch, ended_at=ended_at, loaded_at=datetime.now(UTC))
+    folder.write_batch(in_round.index, shard.index, landed)
+    return landed
 
 
 def _land_taken(
@@ -62,7 +90,8 @@ def _land_taken(
 
     source = ManifestFolder.at(taken.manifest)
     if not source.has_results(taken.round_index, taken.shard_index):
-        its_plan, its_round = require_plan(source)
+        its_plan, _ = require_plan(source)
+        its_round = source.rounds(its_plan)[taken.round_index]
         land(source, its_plan, its_round, its_round.shards[taken.shard_index], hook)
     keys = folder.read_keys(in_round.index, shard.index, in_round.identity)
     landed = 0
@@ -70,9 +99,13 @@ def _land_taken(
         path = scratch / "results.parquet"
         with source.folder.open(names.results_path(taken.round_index, taken.shard_index)) as file:
             results = pq.ParquetFile(file)
-            schema = published_schema(keys.schema, plan.settings.output_schema)
+            schema = published_schema(
+                keys.schema, plan.settings.output_schema, keep_content=plan.keep_content
+            )
+            is_paid_elsewhere = _is_paid_elsewhere(folder, source)
             with pq.ParquetWriter(path, schema, compression="zstd") as writer:
-                for rows in _joined(results.iter_batches(batch_size=8192), keys, schema, taken.manifest):
+                there = results.iter_batches(batch_size=8192)
+                for rows in _joined(there, keys, schema, taken.manifest, is_paid_elsewhere=is_paid_elsewhere):
                     landed += rows.num_rows
                     writer.write_batch(rows)
         if landed != keys.num_rows:
@@ -83,8 +116,26 @@ def _land_taken(
         folder.folder.put(path, names.results_path(in_round.index, shard.index))
 
 
+def zeros(count: int, kind: pa.DataType) -> pa.Array:
+    """Return a column of zeros, for rows that cost nothing."""
+    import pyarrow as pa
+
+    return pa.array([Decimal(0) if pa.types.is_decimal(kind) else 0] * count, kind)
+
+
+def _is_paid_elsewhere(folder: ManifestFolder, source: ManifestFolder) -> bool:
+    """Return whether another receipt tells what the answers cost: a run's, or a published generation's."""
+    is_generation = folder.folder.parent()[0].root == source.folder.parent()[0].root
+    return not is_generation or source.folder.exists(names.RECEIPT)
+
+
 def _joined(
-    batches: Iterator[pa.RecordBatch], keys: pa.Table, schema: pa.Schema, manifest: str
+    batches: Iterator[pa.RecordBatch],
+    keys: pa.Table,
+    schema: pa.Schema,
+    manifest: str,
+    *,
+    is_paid_elsewhere: bool,
 ) -> Iterator[pa.RecordBatch]:
     """Yield the answers that are asked for, with the rows' own columns from here and the rest from there."""
     import pyarrow as pa
@@ -102,6 +153,11 @@ def _joined(
                 columns.append(pa.array([manifest] * there.num_rows, field.type))
             elif field.name in from_here:
                 columns.append(here.column(field.name).combine_chunks())
+            elif field.name not in there.schema.names:
+                # The raw blocks, which the earlier run was not asked to keep.
+                columns.append(pa.nulls(there.num_rows, field.type))
+            elif is_paid_elsewhere and field.name in BILLED_COLUMNS:
+                columns.append(zeros(there.num_rows, field.type))
             else:
                 columns.append(there.column(field.name).cast(field.type))
         yield pa.RecordBatch.from_arrays(columns, schema=schema)

@@ -8,16 +8,21 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import TYPE_CHECKING, TypeVar
 
 from airflow_provider_claude_batch.core.manifest import (
     BatchRecord,
+    Cap,
+    Estimated,
+    PilotResult,
     Plan,
     Receipt,
     Refused,
     Round,
     Sent,
     ShardRecord,
+    WithoutCredit,
     from_json,
     to_json,
 )
@@ -82,6 +87,29 @@ class ManifestFolder:
         """Return a round's record, or ``None`` where its shards are not whole."""
         return self._read(names.record_path(index, identity), Round)
 
+    def rounds(self, plan: Plan) -> list[Round]:
+        """Return the rounds on record, from the submit task's on."""
+        found: list[Round] = []
+        while (record := self.read_round(len(found), plan.identity)) is not None and not record.is_closed:
+            found.append(record)
+        return found
+
+    def commit_round(self, record: Round) -> Round | None:
+        """
+        Say that a later round's shards are whole, exclusively.
+
+        :return: The round that is on record now, this one or another try's; ``None`` where a later generation
+            has closed the submission.
+        """
+        try:
+            self.folder.write_new(names.record_path(record.index, record.identity), to_json(record))
+        except FileExistsError:
+            found = self.read_round(record.index, record.identity)
+            if found is None:
+                raise
+            record = found
+        return None if record.is_closed else record
+
     def write_round(self, record: Round) -> None:
         """Say that a round's shards are whole."""
         self.folder.write(names.record_path(record.index, record.identity), to_json(record))
@@ -114,6 +142,49 @@ class ManifestFolder:
     def write_refused(self, round_index: int, shard: int, record: Refused) -> None:
         """Say that the API gave an attempt a definite no."""
         self.folder.write(names.refused_path(round_index, shard, record.attempt), to_json(record))
+
+    def write_without_credit(self, round_index: int, try_number: int) -> None:
+        """Say that a try of the load stopped after a round, since the account had no credit left."""
+        record = WithoutCredit(try_number=try_number)
+        self.folder.write(names.without_credit_path(round_index), to_json(record))
+
+    def try_without_credit(self, round_index: int) -> int | None:
+        """Return the try that stopped after a round for lack of credit, or ``None``."""
+        record = self._read(names.without_credit_path(round_index), WithoutCredit)
+        return None if record is None else record.try_number
+
+    def write_cap(self, max_cost_usd: Decimal) -> None:
+        """Say what the submission may cost at most; what was said before no longer counts."""
+        self.folder.write(names.CAP, to_json(Cap(max_cost_usd=f"{max_cost_usd:f}")))
+
+    def read_cap(self) -> Decimal | None:
+        """Return what the submission may cost at most, or ``None`` where nothing was said."""
+        record = self._read(names.CAP, Cap)
+        return None if record is None else Decimal(record.max_cost_usd)
+
+    def write_estimate(self, record: Estimated) -> None:
+        """Say what the submission is thought to come to."""
+        self.folder.write(names.ESTIMATE, to_json(record))
+
+    def read_estimate(self) -> Estimated | None:
+        """Return what the submission was thought to come to, or ``None`` where it was not estimated."""
+        return self._read(names.ESTIMATE, Estimated)
+
+    def write_pilot(self, result: PilotResult) -> None:
+        """Say what became of the pilot."""
+        self.folder.write(names.PILOT, to_json(result))
+
+    def read_pilot(self) -> PilotResult | None:
+        """Return what became of the pilot, or ``None`` where it was not judged."""
+        return self._read(names.PILOT, PilotResult)
+
+    def mark_canceled(self) -> None:
+        """Say that a person has canceled the submission: what was canceled is not sent again."""
+        self.folder.write(names.CANCELED, b"{}\n")
+
+    def is_canceled(self) -> bool:
+        """Return whether a person has canceled the submission."""
+        return self.folder.exists(names.CANCELED)
 
     def read_batch(self, round_index: int, shard: int) -> BatchRecord | None:
         """Return the batch of a shard, or ``None`` where it is not known."""

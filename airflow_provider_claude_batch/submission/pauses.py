@@ -5,7 +5,10 @@ Pauses: what a send waits for when the answer needs time. Nobody sleeps here, no
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING
+
+from airflow_provider_claude_batch.core.limits import EXPIRES_AFTER
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,6 +28,8 @@ _LONGEST_RATE_SECONDS = 600.0
 #: With it: at least this, then twice as long each time; a whole body goes out each time.
 _LEAST_RATE_SECONDS = 5.0
 
+_RESULTS_SECONDS = (EXPIRES_AFTER + timedelta(hours=1)).total_seconds()
+
 #: Batches that one wait names; the oldest end first.
 _NAMED = 100
 
@@ -39,6 +44,7 @@ class Pause:
     :param batch_ids: Or until one of these has ended; they may be other people's.
     :param holds_the_rest: Nothing more can be sent before.
     :param is_fixed: Looking earlier is of no use.
+    :param is_for_results: It ends when all of these have ended, and not before; they are the submission's.
     """
 
     why: str
@@ -46,6 +52,17 @@ class Pause:
     batch_ids: tuple[str, ...] = ()
     holds_the_rest: bool = False
     is_fixed: bool = False
+    is_for_results: bool = False
+
+    @classmethod
+    def for_running_batches(cls, batch_ids: Sequence[str]) -> Pause:
+        """Wait until all of a round's batches have ended, a day at most."""
+        return cls(
+            why=f"{len(batch_ids)} batches have not ended",
+            seconds=_RESULTS_SECONDS,
+            batch_ids=tuple(batch_ids),
+            is_for_results=True,
+        )
 
     @classmethod
     def for_the_queue(cls, room: QueueRoom, shard: ShardRecord, *, max_queued_requests: int) -> Pause:
@@ -59,6 +76,11 @@ class Pause:
             batch_ids=room.running[:_NAMED],
             holds_the_rest=True,
         )
+
+    @classmethod
+    def for_the_cap(cls, why: str, *, batch_ids: Sequence[str]) -> Pause:
+        """Wait until a batch of the submission ends: its real cost makes room under the cap."""
+        return cls(why=why, seconds=_QUEUE_SECONDS, batch_ids=tuple(batch_ids)[:_NAMED], holds_the_rest=True)
 
     @classmethod
     def for_a_lost_answer(

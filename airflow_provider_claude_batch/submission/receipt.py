@@ -32,6 +32,7 @@ def make_receipt(
     batch_ids: Sequence[str],
     files: Sequence[str],
     batch_seconds: Sequence[float],
+    rounds: int,
     now: datetime,
 ) -> Receipt:
     """Return the receipt of published rows; outcomes with most rows first."""
@@ -50,6 +51,9 @@ def make_receipt(
         published_at=now,
         files=list(files),
         batch_seconds=list(batch_seconds),
+        cost_usd=None if tally.unpriced else f"{tally.cost_usd:f}",
+        rounds=rounds,
+        reused_rows=tally.reused,
     )
 
 

@@ -100,5 +100,7 @@ def _due(folder: ManifestFolder, *, now: datetime) -> Retain | None:
 
 
 def _may_have_batches(folder: ManifestFolder, plan: Plan) -> bool:
-    record = folder.read_round(0, plan.identity)
-    return record is None or any(folder.attempts(0, shard.index) for shard in record.shards)
+    rounds = folder.rounds(plan)
+    return not rounds or any(
+        folder.attempts(record.index, shard.index) for record in rounds for shard in record.shards
+    )

@@ -9,6 +9,7 @@ Order of one send: the newest batch of the workspace is noted, the whole body bu
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,6 @@ from airflow_provider_claude_batch.core.resume_decision import queue_room
 from airflow_provider_claude_batch.errors import (
     CreateRefusedError,
     ManifestUnreadableError,
-    PartlySentError,
     SubmissionUncertainError,
 )
 from airflow_provider_claude_batch.hooks.batch_body import BatchBody
@@ -27,6 +27,7 @@ from airflow_provider_claude_batch.submission import names
 from airflow_provider_claude_batch.submission.manifest_folder import ManifestFolder
 from airflow_provider_claude_batch.submission.pauses import Pause, merge_pauses, rate_limit_pause
 from airflow_provider_claude_batch.submission.search import Clock, Search
+from airflow_provider_claude_batch.submission.send_errors import other_process, partly_sent, withheld
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
     from airflow_provider_claude_batch.core.resume_decision import ResumeDecision
     from airflow_provider_claude_batch.hooks.claude_batch import ClaudeBatchHook
     from airflow_provider_claude_batch.hooks.listing import Listing
+
+#: Says before a shard is sent what has to be waited for first, or ``None``; raises where it must not be sent.
+Admit = Callable[[Round, ShardRecord], "Pause | None"]
 
 _READ_BYTES = 1 << 20
 
@@ -80,6 +84,7 @@ def send_shards(
     rules: SendRules,
     try_number: int,
     clock: Clock,
+    admit: Admit | None = None,
 ) -> Iterator[SentShard | Pause]:
     """
     Make sure that every shard of a round has its batch, in order; yields each as soon as it has.
@@ -92,6 +97,7 @@ def send_shards(
     :param record: The round.
     :param try_number: Of the task instance, for the record.
     :param clock: Returns the time, with a zone.
+    :param admit: Is asked before each shard that would be sent.
     :raises CreateRefusedError: The API refused a shard, or its body did not go out whole.
     :raises PartlySentError: The same, and shards before it are batches already.
     :raises SubmissionUncertainError: Another process is sending, or only a person can tell what a lost answer
@@ -99,7 +105,7 @@ def send_shards(
     :raises OtherAccountError: The connection's key is of another workspace than the plan.
     """
     search = Search(folder=folder, plan=plan, record=record, hook=hook, grace=rules.grace, clock=clock)
-    sender = _Sender(search=search, rules=rules, try_number=try_number)
+    sender = _Sender(search=search, rules=rules, try_number=try_number, admit=admit)
     if any(shard.requests or shard.taken for shard in record.shards):
         search.check_account()
     pauses: list[Pause] = []
@@ -123,6 +129,7 @@ class _Sender:
     search: Search
     rules: SendRules
     try_number: int
+    admit: Admit | None
 
     def send_or_find(self, shard: ShardRecord) -> SentShard | Pause:
         decision, listing = self.search.decide(shard)
@@ -143,20 +150,15 @@ class _Sender:
     def _send(self, shard: ShardRecord, listing: Listing, *, attempt: int) -> SentShard | Pause:
         from anthropic import APIError
 
-        room = queue_room(
-            listing.batches,
-            request_count=shard.requests,
-            max_queued_requests=self.rules.max_queued_requests,
-        )
-        if not room.has_room:
-            return Pause.for_the_queue(room, shard, max_queued_requests=self.rules.max_queued_requests)
+        if (pause := self._pause_before(shard, listing)) is not None:
+            return pause
         try:
             batch = self._post(shard, listing, attempt=attempt)
         except CreateRefusedError as error:
             if error.is_temporary and error.status_code:
                 return rate_limit_pause(error, attempt=attempt)
             if paid := sorted(self.search.claimed()):
-                raise _partly_sent(shard, paid, error) from error
+                raise partly_sent(shard, paid, error) from error
             raise
         if batch is None:
             try:
@@ -169,6 +171,13 @@ class _Sender:
             return search_pause(shard, decision, listing)
         return SentShard(shard, batch, is_new=True)
 
+    def _pause_before(self, shard: ShardRecord, listing: Listing) -> Pause | None:
+        if self.admit is not None and (pause := self.admit(self.search.record, shard)) is not None:
+            return pause
+        most = self.rules.max_queued_requests
+        room = queue_room(listing.batches, request_count=shard.requests, max_queued_requests=most)
+        return None if room.has_room else Pause.for_the_queue(room, shard, max_queued_requests=most)
+
     def _post(self, shard: ShardRecord, listing: Listing, *, attempt: int) -> BatchRecord | None:
         """Create the batch; ``None`` where the whole body went out and no answer came."""
         folder, index = self.search.folder, self.search.record.index
@@ -180,7 +189,7 @@ class _Sender:
             folder.write_sent(index, shard.index, sent)
             recorded = True
             if self.search.api_now() - sent.sent_at > self.rules.grace / _LATEST_LAST_BYTE:
-                raise _withheld(shard)
+                raise withheld(shard)
 
         body = BatchBody(
             lambda: _body_chunks(folder, self.search.record, shard),
@@ -197,7 +206,7 @@ class _Sender:
                 )
             raise
         except FileExistsError as error:
-            raise _other_process(shard, attempt, folder) from error
+            raise other_process(shard, attempt, folder) from error
         except SubmissionUncertainError:
             return None
         batch = BatchRecord(batch_id=created.id, known_by="answered", created_at=created.created_at)
@@ -249,32 +258,6 @@ def search_pause(shard: ShardRecord, decision: ResumeDecision, listing: Listing)
     if decision.until is not None:
         seconds = (decision.until - listing.now).total_seconds()
     return Pause.for_a_lost_answer(shard, batch_ids=decision.batch_ids, seconds=seconds)
-
-
-def _partly_sent(shard: ShardRecord, paid: list[str], error: CreateRefusedError) -> PartlySentError:
-    return PartlySentError(
-        f"Shard {shard.index} was not accepted, and {len(paid)} others are batches that go on and are "
-        f"billed: {', '.join(paid)}. A retry sends what is left. {error}"
-    )
-
-
-def _withheld(shard: ShardRecord) -> CreateRefusedError:
-    return CreateRefusedError(
-        f"Shard {shard.index}: the process stood still between the record and the last byte, which it then "
-        "withheld. Nothing was accepted and nothing is billed for it. A retry sends it.",
-        status_code=0,
-        error_type=None,
-        request_id=None,
-        is_temporary=True,
-    )
-
-
-def _other_process(shard: ShardRecord, attempt: int, folder: ManifestFolder) -> SubmissionUncertainError:
-    return SubmissionUncertainError(
-        f"Shard {shard.index} is being sent by another process, which recorded attempt {attempt} first. This "
-        "one stopped before its last byte: it sent nothing and nothing is billed for it. A retry looks what "
-        f"became of the other's. Manifest: {folder.uri}"
-    )
 
 
 def _refusal(error: CreateRefusedError, *, attempt: int, now: datetime) -> Refused:

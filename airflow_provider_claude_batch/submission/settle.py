@@ -7,19 +7,18 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING
 
-from airflow_provider_claude_batch.core.manifest import Sent
+from airflow_provider_claude_batch.core.manifest import Round, Sent
 from airflow_provider_claude_batch.errors import SubmissionUncertainError
-from airflow_provider_claude_batch.submission.manifest_folder import require_plan
+from airflow_provider_claude_batch.submission.manifest_folder import ManifestFolder, require_plan
 from airflow_provider_claude_batch.submission.search import Search
 from airflow_provider_claude_batch.submission.send import search_pause
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from datetime import timedelta
 
-    from airflow_provider_claude_batch.core.manifest import ShardRecord
+    from airflow_provider_claude_batch.core.manifest import Plan, ShardRecord
     from airflow_provider_claude_batch.hooks.claude_batch import ClaudeBatchHook
-    from airflow_provider_claude_batch.submission.manifest_folder import ManifestFolder
     from airflow_provider_claude_batch.submission.pauses import Pause
     from airflow_provider_claude_batch.submission.search import Clock
 
@@ -43,19 +42,33 @@ def settle_generations(
     :raises SubmissionUncertainError: Another process is sending, or only a person can tell what a lost answer
         was.
     """
-    pauses = []
+    pauses: list[Pause] = []
     for folder in earlier:
-        plan, record = require_plan(folder)
-        search = Search(folder=folder, plan=plan, record=record, hook=hook, grace=grace, clock=clock)
-        for shard, batch in folder.batches(record):
-            if batch is not None or not shard.requests or _is_closed(search, shard):
-                continue
-            decision, listing = search.decide(shard)
-            if decision.action == "wait":
-                pauses.append(search_pause(shard, decision, listing))
-            elif decision.action == "send":
-                _close(search, shard, attempt=decision.attempt, try_number=try_number)
+        plan, _ = require_plan(folder)
+        _close_rounds(folder, plan)
+        for record in folder.rounds(plan):
+            search = Search(folder=folder, plan=plan, record=record, hook=hook, grace=grace, clock=clock)
+            pauses += _settle_round(search, try_number=try_number)
     return pauses
+
+
+def _close_rounds(folder: ManifestFolder, plan: Plan) -> None:
+    """Say that there is no further round: a load of that generation that is still at it makes none."""
+    while True:
+        index = len(folder.rounds(plan))
+        if folder.commit_round(Round(index=index, identity=plan.identity, shards=[], is_closed=True)) is None:
+            return
+
+
+def _settle_round(search: Search, *, try_number: int) -> Iterator[Pause]:
+    for shard, batch in search.folder.batches(search.record):
+        if batch is not None or not shard.requests or _is_closed(search, shard):
+            continue
+        decision, listing = search.decide(shard)
+        if decision.action == "wait":
+            yield search_pause(shard, decision, listing)
+        elif decision.action == "send":
+            _close(search, shard, attempt=decision.attempt, try_number=try_number)
 
 
 def _is_closed(search: Search, shard: ShardRecord) -> bool:

@@ -13,19 +13,21 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from airflow_provider_claude_batch.core.check_source import check_source_columns
-from airflow_provider_claude_batch.core.manifest import Plan, Round, ShardRecord
+from airflow_provider_claude_batch.core.manifest import REPEATED, Plan, Round, ShardRecord
 from airflow_provider_claude_batch.core.request_template import compile_request
 from airflow_provider_claude_batch.core.requests_to_shards import ShardCutter
 from airflow_provider_claude_batch.core.rows_to_requests import (
+    EncodedRows,
     RowsToRequests,
     keys_schema,
     rows_to_requests,
 )
 from airflow_provider_claude_batch.errors import SourceColumnsError
+from airflow_provider_claude_batch.submission.answer_index import AskedRequests
 from airflow_provider_claude_batch.submission.duplicate_keys import check_unique_keys
-from airflow_provider_claude_batch.submission.shard_writer import ShardWriter
+from airflow_provider_claude_batch.submission.shard_writer import Asked, ShardsWriter
 from airflow_provider_claude_batch.submission.storage import scratch_folder
-from airflow_provider_claude_batch.submission.takeover import TakenWriter, Takeover
+from airflow_provider_claude_batch.submission.takeover import TakenWriter, Takeover, without_requests
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from airflow_provider_claude_batch.core.check_request import Problem
+    from airflow_provider_claude_batch.core.prices import PriceList
     from airflow_provider_claude_batch.hooks.listing import Account
     from airflow_provider_claude_batch.submission.manifest_folder import ManifestFolder
     from airflow_provider_claude_batch.submission.spec import SubmissionSpec
@@ -50,10 +53,46 @@ _DIGEST_CONTEXT = b"/v1/messages/batches\x00"
 class _Passed:
     """What has passed so far."""
 
-    takeover: Takeover
+    takeover: Takeover | None
+    asked: AskedRequests | None
     hashes: array[int] = field(default_factory=lambda: array("q"))
     rejected_rows: int = 0
+    repeated: int = 0
+    taken_requests: int = 0
     taken: dict[int, TakenWriter] = field(default_factory=dict)
+
+    def to_send(self, encoded: EncodedRows, schema: pa.Schema, scratch: Path) -> EncodedRows:
+        """Return the rows, with those marked that are not sent since their answers come from elsewhere."""
+        self.hashes.extend(encoded.key_hashes)
+        self.rejected_rows += encoded.rejected_rows
+        if self.asked is not None:
+            encoded = self._without_repeated(encoded, self.asked)
+        if self.takeover is None:
+            return encoded
+        encoded, moved = self.takeover.split(encoded)
+        for source, keys in moved:
+            if source not in self.taken:
+                self.taken[source] = TakenWriter(scratch, number=source, keys_schema=schema)
+            self.taken[source].write(keys)
+            self.taken_requests += keys.num_rows
+        return encoded
+
+    def _without_repeated(self, encoded: EncodedRows, asked: AskedRequests) -> EncodedRows:
+        sent = [position for position, request in enumerate(encoded.requests) if request]
+        digests = encoded.keys.column("claude_request_digest").to_pylist()
+        samples = encoded.keys.column("claude_sample").to_pylist()
+        found = asked.find_repeated([(digests[position], samples[position]) for position in sent])
+        self.repeated += len(found)
+        return (
+            without_requests(encoded, {sent[number] for number in found}, why=REPEATED) if found else encoded
+        )
+
+    def close(self) -> None:
+        """Close what is open."""
+        for writer in self.taken.values():
+            writer.close()
+        if self.asked is not None:
+            self.asked.close()
 
 
 def take_snapshot(
@@ -72,6 +111,8 @@ def take_snapshot(
     takeover: Takeover | None = None,
     account: Account | None = None,
     deadline: dt.datetime | None = None,
+    prices: PriceList | None = None,
+    pilot_requests: int = 0,
 ) -> Plan:
     """
     Read all rows and write shards, round and plan.
@@ -87,16 +128,29 @@ def take_snapshot(
     :param cutter: Cuts at the API's limits unless given.
     :param takeover: What earlier generations have sent; those requests are not sent again.
     :param deadline: When the answers are needed.
+    :param prices: Where there is a cap: each shard then says what it can cost at most.
+    :param pilot_requests: What the cutter cuts the first shard at, for the record.
     :param account: Whose key the submission is begun with.
     :return: The plan of the generation: of this snapshot, or of the one of another try that was faster.
     :raises ClaudeBatchInputError: A column, a key or a row is not as it must be. Nothing was sent.
     """
     cutter = cutter or ShardCutter()
     how = _how(reader.schema, spec, identity, check, max_body_bytes=cutter.max_bytes)
-    passed = _Passed(takeover=takeover or Takeover())
     shards = []
-    with scratch_folder() as scratch:
-        writing = _write_shards(folder, reader, how, scratch=scratch, cutter=cutter, passed=passed)
+    with scratch_folder() as scratch, ExitStack() as stack:
+        asked = AskedRequests(scratch) if spec.deduplicate else None
+        passed = _Passed(takeover=takeover, asked=asked)
+        stack.callback(passed.close)
+        writing = _write_shards(
+            folder,
+            reader,
+            how,
+            scratch=scratch,
+            cutter=cutter,
+            passed=passed,
+            asked=spec.asked(),
+            prices=prices,
+        )
         for shard in writing:
             on_shard(shard)
             shards.append(shard)
@@ -118,6 +172,8 @@ def take_snapshot(
         created_at=now,
         row_count=len(passed.hashes),
         rejected_rows=passed.rejected_rows,
+        repeated_requests=passed.repeated,
+        taken_requests=passed.taken_requests,
         settings=settings,
         settings_digest=settings.digest(),
         try_number=try_number,
@@ -126,6 +182,8 @@ def take_snapshot(
         retain=spec.retain,
         retain_failed_days=spec.retain_failed_days,
         deadline=deadline,
+        pilot_requests=pilot_requests,
+        keep_content=spec.keep_content,
         organization_id=account.organization_id if account else None,
         workspace_id=account.workspace_id if account else None,
     )
@@ -182,6 +240,8 @@ def _how(
 def _finish_taken(
     folder: ManifestFolder, passed: _Passed, *, first_index: int, identity: str
 ) -> Iterator[ShardRecord]:
+    if passed.takeover is None:
+        return
     for index, (source, writer) in enumerate(sorted(passed.taken.items()), start=first_index):
         taken = passed.takeover.sources[source]
         yield writer.finish(folder, index=index, identity=identity, taken=taken)
@@ -203,30 +263,24 @@ def _write_shards(
     scratch: Path,
     cutter: ShardCutter,
     passed: _Passed,
+    asked: Asked | None,
+    prices: PriceList | None,
 ) -> Iterator[ShardRecord]:
     schema = keys_schema(reader.schema, key=how.key, passthrough=how.passthrough)
-    index = 0
     with ExitStack() as stack:
-        writer = ShardWriter(scratch, round_index=0, index=index, identity=how.identity, keys_schema=schema)
+        writer = ShardsWriter(
+            folder.folder,
+            scratch,
+            round_index=0,
+            identity=how.identity,
+            keys_schema=schema,
+            cutter=cutter,
+            asked=asked,
+            prices=prices,
+        )
         stack.callback(writer.close)
         for rows in _small_batches(reader):
             encoded = rows_to_requests(rows, how, first_row=len(passed.hashes))
-            passed.hashes.extend(encoded.key_hashes)
-            passed.rejected_rows += encoded.rejected_rows
-            encoded, moved = passed.takeover.split(encoded)
-            for source, keys in moved:
-                if source not in passed.taken:
-                    passed.taken[source] = TakenWriter(scratch, number=source, keys_schema=schema)
-                    stack.callback(passed.taken[source].close)
-                passed.taken[source].write(keys)
-            for part in cutter.cut([len(request) for request in encoded.requests]):
-                if part.shard_index > index:
-                    yield writer.finish(folder.folder)
-                    index = part.shard_index
-                    writer = ShardWriter(
-                        scratch, round_index=0, index=index, identity=how.identity, keys_schema=schema
-                    )
-                    stack.callback(writer.close)
-                here = slice(part.start, part.stop)
-                writer.write(encoded.requests[here], encoded.keys.slice(part.start, part.stop - part.start))
-        yield writer.finish(folder.folder)
+            encoded = passed.to_send(encoded, schema, scratch)
+            yield from writer.write(encoded.requests, encoded.keys)
+        yield writer.finish()

@@ -23,6 +23,7 @@ from airflow_provider_claude_batch.core.request_template import (
     template_columns,
 )
 from airflow_provider_claude_batch.errors import ClaudeBatchInputError, OutputSchemaError
+from airflow_provider_claude_batch.submission.shard_writer import Asked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -39,6 +40,10 @@ class SubmissionSpec:
     :param source: What the rows are read from, as it goes into the digest.
     :param params: ``params`` of every request, with row templates in it; ``None`` with ``build_request``.
     :param json_schema: The closed output schema, or ``None``.
+    :param cache_ttl: How long the prompt cache keeps the system prompt, which carries the mark in ``params``;
+        ``None`` where the author did not ask for it.
+    :param deduplicate: Requests that are the same are sent once.
+    :param keep_content: The raw blocks of the answers are kept too.
     """
 
     claude_conn_id: str
@@ -56,6 +61,9 @@ class SubmissionSpec:
     on_invalid_row: OnInvalidRow
     retain: Retain
     retain_failed_days: int
+    deduplicate: bool = True
+    keep_content: bool = False
+    cache_ttl: str | None = None
 
     def used_columns(self) -> list[str] | None:
         """Return the columns of the source that are needed, or ``None`` for all of them."""
@@ -64,6 +72,14 @@ class SubmissionSpec:
         further = template_columns(self.params) | ({self.custom_id_from} if self.custom_id_from else set())
         kept = dict.fromkeys([*self.key, *self.passthrough])
         return [*kept, *sorted(further - set(kept))]
+
+    def asked(self) -> Asked | None:
+        """Return model and ``max_tokens`` where they are the same in every request."""
+        params = self.params or {}
+        model, max_tokens = params.get("model"), params.get("max_tokens")
+        if isinstance(model, str) and isinstance(max_tokens, int):
+            return Asked(model, max_tokens)
+        return None
 
     def settings(self) -> Settings:
         """Return what goes on record; two specs with equal settings ask the same of the same source."""
@@ -102,6 +118,9 @@ def make_spec(
     on_invalid_row: OnInvalidRow = "fail",
     retain: Retain = "answers",
     retain_failed_days: int = 30,
+    deduplicate: bool = True,
+    keep_content: bool = False,
+    cache_ttl: str | None = None,
 ) -> SubmissionSpec:
     """
     Check the author's arguments and put the request together.
@@ -119,6 +138,10 @@ def make_spec(
     shapes = [shape for shape in (prompt, messages, build_request) if shape]
     _require(len(shapes) == 1, "give exactly one of prompt, messages and build_request, and not empty")
     params = None
+    _require(
+        cache_ttl is None or build_request is None,
+        "cache_ttl marks system, and build_request makes the whole request: let it return cache_control",
+    )
     if build_request is None:
         _require(bool(model), "model is empty")
         _require(max_tokens >= 1, f"max_tokens is {max_tokens}; batches take 1 or more")
@@ -129,6 +152,7 @@ def make_spec(
             system=system,
             output_format=None if json_schema is None else to_output_format(json_schema),
             request_params=request_params or {},
+            cache_ttl=cache_ttl,
         )
     return SubmissionSpec(
         claude_conn_id=claude_conn_id,
@@ -146,6 +170,9 @@ def make_spec(
         on_invalid_row=on_invalid_row,
         retain=retain,
         retain_failed_days=retain_failed_days,
+        deduplicate=deduplicate,
+        keep_content=keep_content,
+        cache_ttl=cache_ttl,
     )
 
 

@@ -119,7 +119,9 @@ def open_generation(
         is_over = is_asked_by_a_person or plan.settings_digest != settings_digest
     else:
         # A task that was cleared while it waits goes on: the same happens to max_tries then.
-        is_over = is_run_again or (is_asked_by_a_person and _all_are_batches(current, plan))
+        pilot = current.read_pilot()
+        is_at_its_end = _all_are_batches(current, plan) or (pilot is not None and pilot.refusal is not None)
+        is_over = is_run_again or (is_asked_by_a_person and is_at_its_end)
     return ManifestFolder(folder.child(generation_name(newest + 1))) if is_over else current
 
 

@@ -15,8 +15,10 @@ from airflow_provider_claude_batch.core.limits import RESULTS_KEPT
 from airflow_provider_claude_batch.core.manifest import TAKEN, ShardRecord, Taken
 from airflow_provider_claude_batch.errors import ManifestUnreadableError
 from airflow_provider_claude_batch.submission import names
+from airflow_provider_claude_batch.submission.answer_index import AnswerIndex
 from airflow_provider_claude_batch.submission.land_taken import land
 from airflow_provider_claude_batch.submission.manifest_folder import require_plan
+from airflow_provider_claude_batch.submission.next_round import previous_custom_ids
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     import pyarrow.parquet as pq
     from anthropic.types.messages import MessageBatch
 
-    from airflow_provider_claude_batch.core.manifest import BatchRecord
+    from airflow_provider_claude_batch.core.manifest import Round
     from airflow_provider_claude_batch.core.rows_to_requests import EncodedRows
     from airflow_provider_claude_batch.hooks.claude_batch import ClaudeBatchHook
     from airflow_provider_claude_batch.hooks.listing import Account
@@ -46,17 +48,14 @@ _NOT_BILLED = ("errored", "expired", "canceled", "missing", "rejected")
 @dataclass(slots=True)
 class Takeover:
     """
-    Answers that earlier generations have, or will have.
+    Answers that earlier generations or runs have, or will have.
 
-    In memory: a digest and a ``custom_id`` for each request that they sent.
-
-    :param sources: Shards of earlier generations that became batches.
-    :param free: By request digest: the answers of no row yet, as number of the source and ``custom_id``
-        there.
+    :param sources: Their shards that became batches.
+    :param free: Their answers that no row has yet, by request digest and number of the source.
     """
 
+    free: AnswerIndex
     sources: list[Taken] = field(default_factory=list)
-    free: dict[str, list[tuple[int, str]]] = field(default_factory=lambda: defaultdict(list))
 
     def split(self, encoded: EncodedRows) -> tuple[EncodedRows, list[tuple[int, pa.RecordBatch]]]:
         """
@@ -66,18 +65,18 @@ class Takeover:
         :return: The same rows, with those marked that are not sent because they are taken; and these, by
             source, their keys with the ``custom_id`` of the request there.
         """
-        if not self.free:
+        if not len(self.free):
             return encoded, []
         digests = encoded.keys.column("claude_request_digest").to_pylist()
+        asked = [position for position, request in enumerate(encoded.requests) if request]
         found: dict[int, list[tuple[int, str]]] = defaultdict(list)
-        for position, digest in enumerate(digests):
-            if encoded.requests[position] and self.free.get(digest):
-                source, custom_id = self.free[digest].pop()
-                found[source].append((position, custom_id))
+        for number, source, custom_id in self.free.take([digests[position] for position in asked]):
+            found[source].append((asked[number], custom_id))
         if not found:
             return encoded, []
         moved = [(source, _keys_there(encoded.keys, rows)) for source, rows in found.items()]
-        return _without(encoded, {position for rows in found.values() for position, _ in rows}), moved
+        taken = {position for rows in found.values() for position, _ in rows}
+        return without_requests(encoded, taken, why=TAKEN), moved
 
 
 def find_takeover(
@@ -86,6 +85,7 @@ def find_takeover(
     *,
     account: Account,
     now: datetime,
+    scratch: Path,
 ) -> Takeover:
     """
     Read what earlier generations of a task instance have sent.
@@ -97,35 +97,47 @@ def find_takeover(
     :param earlier: Generations in which every shard is a batch, or will never be one.
     :param hook: Of the connection that sends now.
     :param account: Of its key.
+    :param scratch: An empty local folder, which must last as long as what is returned.
     """
-    takeover = Takeover()
+    takeover = Takeover(AnswerIndex(scratch))
     for folder in earlier:
-        plan, record = require_plan(folder)
+        plan, _ = require_plan(folder)
         is_ours = plan.account_differs_from(account.organization_id, account.workspace_id) is None
-        for shard in record.shards:
-            # What a generation took over itself is found where it was sent.
-            batch = None if shard.taken else folder.read_batch(record.index, shard.index)
-            if batch is None:
-                continue
-            if not folder.has_results(record.index, shard.index):
-                is_in_time = now - batch.created_at < _TAKEN_UNTIL
-                if not (is_ours and is_in_time and _is_or_will_be_landed(folder, shard, batch, hook)):
+        rounds = folder.rounds(plan)
+        for record, following in zip(rounds, [*rounds[1:], None], strict=True):
+            went_on = _went_on(folder, following)
+            for shard in record.shards:
+                # What a generation took over itself is found where it was sent.
+                batch = None if shard.taken else folder.read_batch(record.index, shard.index)
+                if batch is None:
                     continue
-            source = len(takeover.sources)
-            takeover.sources.append(
-                Taken(manifest=folder.uri, round_index=record.index, shard_index=shard.index)
-            )
-            for digest, custom_id in _sent(folder, record.index, shard, identity=record.identity):
-                takeover.free[digest].append((source, custom_id))
+                if not folder.has_results(record.index, shard.index):
+                    is_in_time = now - batch.created_at < _TAKEN_UNTIL
+                    if not (is_ours and is_in_time and _is_or_will_be_landed(folder, record, shard, hook)):
+                        continue
+                source = len(takeover.sources)
+                takeover.sources.append(
+                    Taken(manifest=folder.uri, round_index=record.index, shard_index=shard.index)
+                )
+                takeover.free.add(source, _sent(folder, record, shard, useless=went_on))
     return takeover
 
 
+def _went_on(folder: ManifestFolder, following: Round | None) -> set[str]:
+    """Return the requests of a round whose rows were sent again, by their ids in it."""
+    if following is None:
+        return set()
+    sent = [shard for shard, batch in folder.batches(following) if batch is not None and not shard.taken]
+    return set(previous_custom_ids(folder, following, sent).to_pylist())
+
+
 def _is_or_will_be_landed(
-    folder: ManifestFolder, shard: ShardRecord, batch: BatchRecord, hook: ClaudeBatchHook
+    folder: ManifestFolder, record: Round, shard: ShardRecord, hook: ClaudeBatchHook
 ) -> bool:
     """Land a batch that has ended; return whether its answers are there or will be."""
-    plan, record = require_plan(folder)
-    found = _find(batch.batch_id, hook)
+    plan, _ = require_plan(folder)
+    batch = folder.read_batch(record.index, shard.index)
+    found = None if batch is None else _find(batch.batch_id, hook)
     if found is None or found.archived_at is not None:
         return False
     if found.processing_status == "ended":
@@ -185,19 +197,19 @@ class TakenWriter:
 
 
 def _sent(
-    folder: ManifestFolder, round_index: int, shard: ShardRecord, *, identity: str
+    folder: ManifestFolder, record: Round, shard: ShardRecord, *, useless: set[str]
 ) -> Iterator[tuple[str, str]]:
     """Yield digest and ``custom_id`` of each request whose answer is or may become usable."""
     import pyarrow.parquet as pq
 
     try:
-        with folder.folder.open(names.keys_path(round_index, shard.index, identity)) as file:
+        with folder.folder.open(names.keys_path(record.index, shard.index, record.identity)) as file:
             keys = pq.read_table(
                 file, columns=["claude_custom_id", "claude_request_digest", "claude_rejected"]
             )
     except FileNotFoundError:
         return
-    useless = _not_billed(folder, round_index, shard)
+    useless = useless | _not_billed(folder, record.index, shard)
     for row in keys.to_batches(max_chunksize=8192):
         for custom_id, digest, rejected in zip(*(column.to_pylist() for column in row.columns), strict=True):
             if rejected is None and custom_id not in useless:
@@ -223,12 +235,17 @@ def _keys_there(keys: pa.RecordBatch, rows: Sequence[tuple[int, str]]) -> pa.Rec
     return taken.set_column(0, taken.schema.field(0), there)
 
 
-def _without(encoded: EncodedRows, positions: set[int]) -> EncodedRows:
+def without_requests(encoded: EncodedRows, positions: set[int], *, why: str) -> EncodedRows:
+    """
+    Return the same rows, some of them marked as not sent.
+
+    :param why: What is put into ``claude_rejected`` of their keys.
+    """
     import pyarrow as pa
 
     column = encoded.keys.schema.get_field_index("claude_rejected")
     reasons = encoded.keys.column(column).to_pylist()
-    marked = [TAKEN if position in positions else reason for position, reason in enumerate(reasons)]
+    marked = [why if position in positions else reason for position, reason in enumerate(reasons)]
     return replace(
         encoded,
         requests=[b"" if position in positions else r for position, r in enumerate(encoded.requests)],

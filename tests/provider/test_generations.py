@@ -14,16 +14,15 @@ from airflow_provider_claude_batch.errors import (
 )
 from airflow_provider_claude_batch.hooks.claude_batch import ClaudeBatchHook
 from airflow_provider_claude_batch.hooks.listing import Account
-from airflow_provider_claude_batch.operators.retries import a_retry_can_help
 from airflow_provider_claude_batch.submission.deployment import send_rules
 from airflow_provider_claude_batch.submission.manifest_folder import ManifestFolder, require_plan
 from airflow_provider_claude_batch.submission.pauses import Pause
 from airflow_provider_claude_batch.submission.retention import apply_retention
+from airflow_provider_claude_batch.submission.retries import a_retry_can_help
 from airflow_provider_claude_batch.submission.settle import settle_generations
 from airflow_provider_claude_batch.submission.staging import open_generation
 from airflow_provider_claude_batch.submission.storage import Folder
-from airflow_provider_claude_batch.submission.takeover import find_takeover
-from tests.provider.submitting import RULES
+from tests.provider.submitting import RULES, takeover_from
 
 
 def now():
@@ -35,7 +34,7 @@ def successor(submission, hook=None, **arguments):
     hook = hook or submission.hook
     account = hook.list_batches().account
     settle_generations([submission.folder], hook, grace=RULES.grace, try_number=2, clock=now)
-    takeover = find_takeover([submission.folder], hook, account=account, now=now())
+    takeover = takeover_from([submission.folder], hook, account=account)
     folder = ManifestFolder.at(submission.folder.uri.replace("/g00", "/g01"))
     second = dataclasses.replace(submission, folder=folder, hook=hook)
     second.snapshot(identity="f" * 16, takeover=takeover, account=account, **arguments)
@@ -87,9 +86,9 @@ def test_answers_in_another_workspace_are_taken_only_once_they_are_here(submissi
         submission.snapshot(account=first.list_batches().account)
         submission.send()
         account = other.list_batches().account
-        assert not find_takeover([submission.folder], other, account=account, now=now()).free
+        assert not len(takeover_from([submission.folder], other, account=account).free)
         submission.land()
-        assert len(find_takeover([submission.folder], other, account=account, now=now()).free) == 5
+        assert len(takeover_from([submission.folder], other, account=account).free) == 5
 
 
 def test_a_key_of_another_workspace_is_refused_when_everything_was_sent_too(
@@ -110,7 +109,7 @@ def test_a_batch_that_was_deleted_is_not_taken(submission, emulator):
     submission.send()
     submission.hook.client.messages.batches.delete(emulator.batches[0]["id"])
     account = Account(organization_id=None, workspace_id=None)
-    assert not find_takeover([submission.folder], submission.hook, account=account, now=now()).free
+    assert not len(takeover_from([submission.folder], submission.hook, account=account).free)
 
 
 def test_one_404_of_a_live_batch_is_weather_and_its_answers_are_taken(submission, emulator):

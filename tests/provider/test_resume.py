@@ -17,13 +17,13 @@ from airflow_provider_claude_batch.errors import (
 from airflow_provider_claude_batch.hooks.claude_batch import ClaudeBatchHook
 from airflow_provider_claude_batch.hooks.listing import Account, list_batches
 from airflow_provider_claude_batch.submission.deployment import send_rules
+from airflow_provider_claude_batch.submission.land_taken import BILLED_COLUMNS
 from airflow_provider_claude_batch.submission.manifest_folder import ManifestFolder, require_plan
 from airflow_provider_claude_batch.submission.pauses import Pause
 from airflow_provider_claude_batch.submission.proof import prove
 from airflow_provider_claude_batch.submission.send import SentShard
 from airflow_provider_claude_batch.submission.settle import settle_generations
-from airflow_provider_claude_batch.submission.takeover import find_takeover
-from tests.provider.submitting import RULES, create_batches
+from tests.provider.submitting import RULES, create_batches, takeover_from
 
 ACCOUNT = Account(organization_id=None, workspace_id=None)
 
@@ -219,7 +219,7 @@ def taking_over(submission, **arguments):
     """Take and send the snapshot of the next generation."""
     settle(submission.folder, submission.hook)
     second = second_generation(submission)
-    takeover = find_takeover([submission.folder], submission.hook, account=ACCOUNT, now=now())
+    takeover = takeover_from([submission.folder], submission.hook, account=ACCOUNT)
     second.snapshot(identity="f" * 16, takeover=takeover, **arguments)
     return second, second.send()
 
@@ -235,8 +235,28 @@ def test_a_new_generation_takes_answers_that_are_there_already(submission, emula
     second.land()
     after = second.publish()
     assert set(after["claude_reused_from"].to_pylist()) == {submission.folder.uri}
-    kept = [name for name in before.column_names if name != "claude_reused_from"]
+    changed = {"claude_reused_from", *BILLED_COLUMNS}
+    kept = [name for name in before.column_names if name not in changed]
     assert after.select(kept).sort_by("id").equals(before.select(kept).sort_by("id"))
+
+
+def test_what_was_paid_for_is_on_one_receipt(submission, emulator):
+    submission.snapshot()
+    submission.send()
+    submission.land()
+    second, _ = taking_over(submission)
+    second.land()
+    billed = emulator.bill["total"]["output_tokens"]
+    assert sum(second.publish()["claude_output_tokens"].to_pylist()) == billed
+    submission.publish()
+    third = dataclasses.replace(
+        submission, folder=ManifestFolder.at(submission.folder.uri.replace("/g00", "/g02"))
+    )
+    takeover = takeover_from([submission.folder], submission.hook, account=ACCOUNT)
+    third.snapshot(identity="e" * 16, takeover=takeover)
+    third.send()
+    third.land()
+    assert sum(third.publish()["claude_output_tokens"].to_pylist()) == 0
 
 
 def test_a_new_generation_takes_answers_that_are_still_to_come_and_sends_what_is_new(
@@ -264,12 +284,12 @@ def test_a_new_generation_takes_answers_that_are_still_to_come_and_sends_what_is
 def test_the_same_question_of_two_rows_is_taken_twice_only_where_it_was_asked_twice(
     submission, emulator, table
 ):
-    submission.snapshot(samples_per_row=2)
+    submission.snapshot(samples_per_row=2, deduplicate=False)
     submission.send()
     with sqlite3.connect(table) as connection:
         connection.execute("insert into items select id + 100, body from items")
     connection.close()
-    second, steps = taking_over(submission, samples_per_row=2)
+    second, steps = taking_over(submission, samples_per_row=2, deduplicate=False)
     assert sorted(step.shard.requests for step in steps) == [0, 10]
     second.land()
     ids = second.publish()["claude_request_id"]
@@ -294,7 +314,7 @@ def test_answers_of_two_generations_back_are_taken_from_where_they_are(submissio
     third = dataclasses.replace(
         submission, folder=ManifestFolder.at(submission.folder.uri.replace("/g00", "/g02"))
     )
-    takeover = find_takeover([second.folder, submission.folder], submission.hook, account=ACCOUNT, now=now())
+    takeover = takeover_from([second.folder, submission.folder], submission.hook, account=ACCOUNT)
     third.snapshot(identity="e" * 16, takeover=takeover)
     third.send()
     third.land()

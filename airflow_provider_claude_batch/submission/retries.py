@@ -5,12 +5,15 @@ from __future__ import annotations
 from airflow_provider_claude_batch.errors import (
     ClaudeBatchError,
     ClaudeBatchRunError,
+    CostCapReachedError,
     CreateRefusedError,
     DestinationError,
     GenerationClosedError,
     OtherAccountError,
     PartlySentError,
+    PilotFailedError,
     PlanMissingError,
+    QualityGateError,
     QueryError,
     SourceColumnsError,
     StagingError,
@@ -23,7 +26,14 @@ def a_retry_can_help(error: ClaudeBatchError) -> bool:
     if isinstance(error, PartlySentError):
         return isinstance(error.__cause__, CreateRefusedError) and error.__cause__.is_temporary
     if isinstance(error, ClaudeBatchRunError):
-        return not isinstance(error, OtherAccountError | GenerationClosedError)
+        return not isinstance(
+            error,
+            OtherAccountError
+            | GenerationClosedError
+            | QualityGateError
+            | CostCapReachedError
+            | PilotFailedError,
+        )
     if isinstance(error, CreateRefusedError):
         return error.is_temporary
     if isinstance(error, UnsafeStagingError):

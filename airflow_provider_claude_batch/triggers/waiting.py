@@ -1,4 +1,4 @@
-"""How a submit task waits: in the triggerer, or in the worker where the author says that there is none."""
+"""How a task waits: in the triggerer, or in the worker where the author says that there is none."""
 
 from __future__ import annotations
 
@@ -29,13 +29,17 @@ def defer(
     claude_conn_id: str,
     manifest: str,
     poll_interval: float | None,
-    cancel_batch_ids: Sequence[str],
+    cancel_batch_ids: Sequence[str] = (),
+    cancel_at: float | None = None,
+    expected_seconds: float | None = None,
 ) -> None:
     """
     Give the worker back until the pause is over; does not return.
 
     :param manifest: Comes back with the event, to ``execute_complete``.
     :param cancel_batch_ids: Batches to cancel should a person fail the task meanwhile.
+    :param cancel_at: Epoch seconds at which the event ``deadline`` comes, if not everything has ended.
+    :param expected_seconds: How long such batches took before.
     """
     operator.log.info("Waiting in the triggerer for up to %.0f s: %s", pause.seconds, pause.why)
     operator.defer(
@@ -44,9 +48,13 @@ def defer(
             batch_ids=pause.batch_ids,
             timeout_at=time.time() + pause.seconds,
             poll_interval=poll_interval,
-            wait_for="any",
+            wait_for="all" if pause.is_for_results else "any",
             manifest=manifest,
             cancel_batch_ids=list(cancel_batch_ids),
+            # Results are waited for from the creation of their batches on, whichever try does it.
+            timeout_seconds=pause.seconds if pause.is_for_results else None,
+            cancel_at=cancel_at,
+            expected_seconds=expected_seconds,
         ),
         method_name="execute_complete",
         timeout=timedelta(seconds=pause.seconds + _TRIGGERER_LATE_SECONDS),

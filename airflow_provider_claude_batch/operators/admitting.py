@@ -1,0 +1,59 @@
+"""What a shard has to pass before a submit task sends it: the pilot, and the cap."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from airflow_provider_claude_batch.core.estimate import output_of_pilot
+from airflow_provider_claude_batch.core.gate import Gate
+from airflow_provider_claude_batch.operators.estimating import tell_estimate
+from airflow_provider_claude_batch.operators.priming import is_judged
+from airflow_provider_claude_batch.submission.budget import Budget
+from airflow_provider_claude_batch.submission.deployment import cap_usd
+from airflow_provider_claude_batch.submission.pilot import Pilot
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from airflow_provider_claude_batch.core.manifest import Plan, Round, ShardRecord
+    from airflow_provider_claude_batch.hooks.claude_batch import ClaudeBatchHook
+    from airflow_provider_claude_batch.operators.submit import ClaudeBatchSubmitOperator
+    from airflow_provider_claude_batch.submission.manifest_folder import ManifestFolder
+    from airflow_provider_claude_batch.submission.pauses import Pause
+    from airflow_provider_claude_batch.submission.send import Admit
+
+
+def to_admit(
+    asked: ClaudeBatchSubmitOperator,
+    folder: ManifestFolder,
+    plan: Plan,
+    hook: ClaudeBatchHook,
+    *,
+    dag_id: str,
+) -> Admit:
+    """
+    Return what is asked before each shard is sent.
+
+    The cap of this try is put on record, where the rounds of the load find it.
+
+    :raises ClaudeBatchInputError: The cap is no number of dollars.
+    """
+    limit = asked.pilot_max_error_rate if is_judged(asked, plan) else None
+    gate = Gate.of(limit, min_error_count=1)
+
+    def estimate_again(answers: Sequence[int]) -> None:
+        asked.log.info("The pilot's %d usable answers let the rest go out.", len(answers))
+        if asked.estimate and (output := output_of_pilot(answers)) is not None:
+            tell_estimate(asked, folder, plan, hook, dag_id=dag_id, output=output)
+
+    pilot = Pilot(folder=folder, plan=plan, hook=hook, gate=gate, on_answers=estimate_again)
+    cap = cap_usd(asked.max_cost_usd)
+    if cap is None:
+        return pilot.admit
+    folder.write_cap(cap)
+    budget = Budget(folder=folder, plan=plan, hook=hook, cap_usd=cap)
+
+    def admit(record: Round, shard: ShardRecord) -> Pause | None:
+        return pilot.admit(record, shard) or budget.admit(record, shard)
+
+    return admit

@@ -1,0 +1,85 @@
+"""The end of a submission: its final rows through the gate to the destination, the receipt, what stays."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from airflow_provider_claude_batch.errors import QualityGateError
+from airflow_provider_claude_batch.submission.checks import run_checks
+from airflow_provider_claude_batch.submission.final_rows import final_rows, final_schema
+from airflow_provider_claude_batch.submission.publish import publish_rows
+from airflow_provider_claude_batch.submission.receipt import make_receipt, write_receipt
+from airflow_provider_claude_batch.submission.retention import apply_retention
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from airflow_provider_claude_batch.core.gate import Gate
+    from airflow_provider_claude_batch.core.manifest import Plan, Receipt
+    from airflow_provider_claude_batch.core.tally import Tally
+    from airflow_provider_claude_batch.submission.checks import Checks
+    from airflow_provider_claude_batch.submission.dataset_files import LocalDataset
+    from airflow_provider_claude_batch.submission.dataset_how import PublishHow
+    from airflow_provider_claude_batch.submission.manifest_folder import ManifestFolder
+    from airflow_provider_claude_batch.submission.publish import Destination
+    from airflow_provider_claude_batch.submission.receipt import TaskInstanceNames
+
+
+def publish_submission(
+    folder: ManifestFolder,
+    plan: Plan,
+    destination: Destination,
+    *,
+    how: PublishHow,
+    gate: Gate,
+    checks: Checks,
+    rounds_stopped: str,
+    ti: TaskInstanceNames,
+    now: datetime,
+) -> Receipt:
+    """
+    Publish the final rows of a submission and write its receipt.
+
+    :param rounds_stopped: Why rows that could go again did not, for the gate's message; or empty.
+    :raises QualityGateError: Too many rows have no usable answer, or a check does not hold.
+    :raises ResultsIncompleteError: The rows are not as many as the snapshot's.
+    """
+    rounds = folder.rounds(plan)
+
+    def judge(tally: Tally, dataset: LocalDataset) -> None:
+        refusal = gate.refusal(tally) or run_checks(checks, dataset)
+        if refusal is not None:
+            stopped = f". No further round was sent: {rounds_stopped}" if rounds_stopped else ""
+            raise QualityGateError(f"{refusal}{stopped}", outcomes=tally.outcomes)
+
+    published = publish_rows(
+        final_rows(folder, rounds),
+        final_schema(folder, rounds[0], plan.settings.output_schema, keep_content=plan.keep_content),
+        destination,
+        row_count=plan.row_count * plan.settings.samples_per_row,
+        how=how,
+        identity=plan.identity,
+        gate=judge,
+        now=now,
+    )
+    batches = [
+        (shard, batch) for record in rounds for shard, batch in folder.batches(record) if batch is not None
+    ]
+    receipt = make_receipt(
+        plan,
+        published.tally,
+        ti=ti,
+        batch_ids=[batch.batch_id for _, batch in batches],
+        # The paths of partitions hold values of the rows.
+        files=published.files if published.manifest is None else [published.manifest],
+        batch_seconds=[
+            (batch.ended_at - batch.created_at).total_seconds()
+            for shard, batch in batches
+            if batch.ended_at is not None and shard.taken is None
+        ],
+        rounds=len(rounds),
+        now=now,
+    )
+    write_receipt(folder, receipt, staging_root=plan.staging_root)
+    apply_retention(folder, plan.retain)
+    return receipt

@@ -1,0 +1,152 @@
+"""The same question is paid for once: within a submission, and across the runs of a task."""
+
+import dataclasses
+import datetime as dt
+import sqlite3
+
+import pytest
+
+from airflow_provider_claude_batch.core.durations import to_timedelta
+from airflow_provider_claude_batch.errors import ClaudeBatchInputError
+from airflow_provider_claude_batch.submission.answer_index import AnswerIndex, AskedRequests
+from airflow_provider_claude_batch.submission.manifest_folder import ManifestFolder
+from airflow_provider_claude_batch.submission.reuse import add_earlier_runs
+from airflow_provider_claude_batch.submission.staging import TaskInstanceId
+from airflow_provider_claude_batch.submission.takeover import Takeover
+from tests.provider.submitting import NOW
+
+
+def change(table, statement):
+    with sqlite3.connect(table) as connection:
+        connection.execute(statement)
+    connection.close()
+
+
+@pytest.fixture
+def run(submission, emulator, tmp_path):
+    """Return a function that takes a run of the task from the snapshot to its published rows."""
+    emulator.settings(seconds_per_batch=0)
+    root = tmp_path / "runs"
+
+    def run_of(run_id, *, identity, since=NOW - dt.timedelta(days=30), **arguments):
+        ti = TaskInstanceId(dag_id="labels", run_id=run_id, task_id="submit")
+        scratch = tmp_path / f"scratch-{run_id}"
+        scratch.mkdir()
+        takeover = Takeover(AnswerIndex(scratch))
+        add_earlier_runs(takeover, str(root), ti, since=since)
+        folder = ManifestFolder.at(f"{root}/labels/{run_id}/submit/g00")
+        night = dataclasses.replace(submission, folder=folder)
+        night.snapshot(identity=identity, takeover=takeover, **arguments)
+        night.send()
+        night.finish()
+        return night.publish().sort_by("id")
+
+    return run_of
+
+
+def created(emulator):
+    return [sum(batch["request_counts"].values()) for batch in reversed(emulator.batches)]
+
+
+def test_rows_that_ask_the_same_are_asked_once_and_all_are_answered(run, emulator, table):
+    change(table, "insert into items select id + 100, body from items")
+    rows = run("one", identity="a" * 16)
+    assert created(emulator) == [5]
+    assert rows["id"].to_pylist() == [0, 1, 2, 3, 4, 100, 101, 102, 103, 104]
+    assert rows["topic"].to_pylist()[:5] == rows["topic"].to_pylist()[5:]
+    assert rows["claude_outcome"].to_pylist() == ["ok"] * 10
+    assert sum(rows["claude_output_tokens"].to_pylist()) == emulator.bill["total"]["output_tokens"]
+
+
+def test_a_row_that_asks_the_same_gets_the_answer_of_the_last_round(run, emulator, table):
+    change(table, "insert into items select id + 100, body from items")
+    emulator.fail("lines", with_="expired", count=3)
+    rows = run("one", identity="a" * 16)
+    assert created(emulator) == [5, 3]
+    assert rows["claude_outcome"].to_pylist() == ["ok"] * 10
+
+
+def test_samples_of_one_row_are_different_questions(run, emulator, table):
+    rows = run("one", identity="a" * 16, samples_per_row=2)
+    assert created(emulator) == [10]
+    assert rows.num_rows == 10
+
+
+def test_another_run_sends_nothing_where_nothing_has_changed(run, emulator):
+    first = run("one", identity="a" * 16)
+    second = run("two", identity="b" * 16)
+    assert created(emulator) == [5]
+    assert second["topic"].equals(first["topic"])
+    assert second["claude_batch_id"].equals(first["claude_batch_id"])
+    assert second["claude_cost_usd"].to_pylist() == [0] * 5
+    assert set(second["claude_reused_from"].to_pylist()) != {None}
+
+
+def test_another_run_sends_exactly_what_has_changed(run, emulator, table):
+    run("one", identity="a" * 16)
+    change(table, "update items set body = 'a pear' where id = 3")
+    rows = run("two", identity="b" * 16)
+    assert created(emulator) == [5, 1]
+    assert [value is None for value in rows["claude_reused_from"].to_pylist()] == [
+        False,
+        False,
+        False,
+        True,
+        False,
+    ]
+
+
+def test_a_third_run_takes_from_where_the_answers_were_given(run, emulator):
+    first = run("one", identity="a" * 16)
+    run("two", identity="b" * 16)
+    third = run("three", identity="c" * 16)
+    assert created(emulator) == [5]
+    assert third["claude_batch_id"].equals(first["claude_batch_id"])
+
+
+def test_answers_that_are_too_old_are_asked_for_again(run, emulator):
+    run("one", identity="a" * 16)
+    run("two", identity="b" * 16, since=NOW + dt.timedelta(seconds=1))
+    assert created(emulator) == [5, 5]
+
+
+def test_answers_that_could_not_be_used_are_asked_for_again(run, emulator):
+    emulator.fail("lines", with_="refusal", count=2)
+    run("one", identity="a" * 16)
+    rows = run("two", identity="b" * 16)
+    assert created(emulator) == [5, 2]
+    assert rows["claude_outcome"].to_pylist() == ["ok"] * 5
+
+
+def test_a_changed_prompt_is_another_question(run, emulator):
+    run("one", identity="a" * 16)
+    run("two", identity="b" * 16, prompt="Which one is this: {body}")
+    assert created(emulator) == [5, 5]
+
+
+def test_an_index_gives_each_answer_away_once(tmp_path):
+    index = AnswerIndex(tmp_path)
+    index.add(0, [("aa", "x"), ("bb", "y")])
+    index.add(1, [("aa", "z")])
+    assert sorted(index.take(["aa", "cc", "aa", "aa", "bb"])) == [(0, 0, "x"), (2, 1, "z"), (4, 0, "y")]
+    assert index.take(["aa", "bb"]) == []
+
+
+def test_requests_are_repeated_within_one_call_and_over_calls(tmp_path):
+    asked = AskedRequests(tmp_path)
+    assert asked.find_repeated([("aa", 0), ("aa", 0), ("aa", 1)]) == [1]
+    assert asked.find_repeated([("bb", 0), ("aa", 1)]) == [1]
+
+
+@pytest.mark.parametrize(
+    ("given", "days"), [("30d", 30), ("12h", 0.5), (dt.timedelta(days=2), 2), (None, None), ("", None)]
+)
+def test_durations_are_read_as_authors_write_them(given, days):
+    expected = None if days is None else dt.timedelta(days=days)
+    assert to_timedelta(given, argument="reuse_answers") == expected
+
+
+@pytest.mark.parametrize("given", ["soon", "30", "-1d", dt.timedelta(0)])
+def test_what_is_no_duration_is_refused(given):
+    with pytest.raises(ClaudeBatchInputError, match="reuse_answers"):
+        to_timedelta(given, argument="reuse_answers")
