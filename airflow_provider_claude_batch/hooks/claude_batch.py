@@ -179,6 +179,20 @@ class ClaudeBatchHook(BaseHook):
         """Ask the API to cancel a batch; what it has answered until then is billed and can be read."""
         return self.client.messages.batches.cancel(batch_id)
 
+    def delete_batch(self, batch_id: str) -> bool:
+        """
+        Delete an ended batch and its results at Anthropic.
+
+        :return: Whether it was there.
+        """
+        from anthropic import NotFoundError
+
+        try:
+            self.client.messages.batches.delete(batch_id)
+        except NotFoundError:
+            return False
+        return True
+
     @contextmanager
     def open_results(self, batch_id: str) -> Iterator[Iterator[bytes]]:
         """

@@ -1,4 +1,4 @@
-"""What of the requests the prompt cache can keep, said before they are sent, and whether one goes first to write it."""
+"""What the prompt cache can keep of the requests, said before they are sent, and whether one goes first."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def requests_ahead(asked: ClaudeBatchSubmitOperator, spec: SubmissionSpec) -> in
     """
     Return how many requests go out before the others: the pilot, or one that writes the prompt cache.
 
-    What is marked for the cache and cannot be read from it is logged with the place; the requests stay as they
-    are.
+    What is marked for the cache and cannot be read from it is logged with the place; the requests stay as
+    they are.
 
     :raises ClaudeBatchInputError: The API would refuse the marks.
     """
@@ -66,4 +66,4 @@ def _break_even_text(shared: CacheMark, *, model: str) -> str:
     if even is None:
         return ""
     reads = "1 read" if even.reads == 1 else f"{even.reads} reads"
-    return f" A write for {shared.ttl} pays from {reads} on, or where {even.hit_rate:.0%} of the requests read."
+    return f" A {shared.ttl} write pays from {reads} on, or where {even.hit_rate:.0%} of the requests read."

@@ -20,6 +20,7 @@ from airflow_provider_claude_batch.operators.destinations import check_destinati
 from airflow_provider_claude_batch.operators.kill import cancel_after_kill
 from airflow_provider_claude_batch.operators.planning import log_plan, log_sent, log_snapshot_found, make_plan
 from airflow_provider_claude_batch.operators.template_files import read_template_files
+from airflow_provider_claude_batch.submission.counting import count_in_progress, count_sent
 from airflow_provider_claude_batch.submission.deployment import send_rules
 from airflow_provider_claude_batch.submission.manifest_folder import ManifestFolder, require_plan
 from airflow_provider_claude_batch.submission.pauses import Pause
@@ -92,8 +93,8 @@ class ClaudeBatchSubmitOperator(BaseOperator):
     :param claude_conn_id: Connection of type ``anthropic``. (templated)
     :param parameters: Bound to the query by the database's driver. (templated)
     :param system: The system prompt, as ``prompt``. (templated)
-    :param cache_ttl: Mark the end of ``system`` for the prompt cache, kept for ``1h`` (or ``5m``) after its last
-        use. What cannot be read from it, since it differs by row or is too short, is logged.
+    :param cache_ttl: Mark the end of ``system`` for the prompt cache, which keeps it for ``1h`` or ``5m``
+        from its last use. What cannot be read from it, as it differs by row or is too short, is logged.
     :param prime_cache: With ``cache_ttl="1h"``: send one request first, which writes the cache, and the rest
         when it has ended.
     :param request_params: Any other parameter of the Messages API, the same for every request. (templated)
@@ -381,10 +382,12 @@ class ClaudeBatchSubmitOperator(BaseOperator):
             if step.shard.taken is None and step.batch.known_by == "answered":
                 self._own_batch_ids.append(step.batch.batch_id)
             log_sent(self, step, shard_count=len(first_round.shards))
+            count_sent(context["ti"], step, max_queued_requests=send_rules(hook).max_queued_requests)
         return None
 
     def _finish(self, folder: ManifestFolder, context: Context) -> dict[str, object]:
         reference: SubmissionReference = read_reference(folder.uri)
+        count_in_progress(context["ti"], folder)
         context["ti"].xcom_push(key="manifest", value=reference.manifest)
         context["ti"].xcom_push(key="batch_ids", value=list(reference.batch_ids))
         if estimate := folder.read_estimate():

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 #: Bytes in memory after which rows become a row group of the file.
-_ROW_GROUP_BYTES = 16_000_000
+_ROW_GROUP_BYTES = 8_000_000
 
 #: Below 500, statuses that pass by themselves; the API says 404 of live batches now and then.
 _TEMPORARY = (

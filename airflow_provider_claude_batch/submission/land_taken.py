@@ -15,6 +15,7 @@ from airflow_provider_claude_batch.submission import names
 from airflow_provider_claude_batch.submission.land import land_rejected, land_shard
 from airflow_provider_claude_batch.submission.manifest_folder import ManifestFolder, require_plan
 from airflow_provider_claude_batch.submission.pricing import price_list
+from airflow_provider_claude_batch.submission.rereads import Rereads
 from airflow_provider_claude_batch.submission.storage import scratch_folder
 
 #: What was billed for a row.
@@ -30,12 +31,19 @@ if TYPE_CHECKING:
 
 
 def land(
-    folder: ManifestFolder, plan: Plan, in_round: Round, shard: ShardRecord, hook: ClaudeBatchHook
+    folder: ManifestFolder,
+    plan: Plan,
+    in_round: Round,
+    shard: ShardRecord,
+    hook: ClaudeBatchHook,
+    *,
+    rereads: Rereads | None = None,
 ) -> datetime | None:
     """
     Write ``results-NNNNN.parquet`` of any shard: of its own batch, of an earlier generation's, or of none.
 
     :param in_round: The round that the shard is of.
+    :param rereads: How patient to be with results that do not come whole.
     :return: When its own batch ended, or ``None`` where it has none.
     :raises BatchNotEndedError: A batch is still processing.
     :raises ResultsIncompleteError: The results do not agree with what was sent.
@@ -54,7 +62,15 @@ def land(
         raise ManifestUnreadableError(f"Shard {shard.index} of {folder.uri} has no batch on record.")
     prices = price_list(batch.created_at)
     landed = land_shard(
-        folder, in_round, shard, batch, hook, json_schema=schema, price_list=prices, keep_content=keeps
+        folder,
+        in_round,
+        shard,
+        batch,
+        hook,
+        json_schema=schema,
+        price_list=prices,
+        keep_content=keeps,
+        rereads=rereads or Rereads(),
     )
     return landed.ended_at
 
@@ -67,9 +83,10 @@ def land_batch(
     batch: BatchRecord,
     *,
     hook: ClaudeBatchHook,
+    rereads: Rereads | None = None,
 ) -> BatchRecord:
     """Land a shard that has a batch, and say so on the batch's record; see :func:`land`."""
-    ended_at = land(folder, plan, in_round, shard, hook)
+    ended_at = land(folder, plan, in_round, shard, hook, rereads=rereads)
     landed = replace(batch, ended_at=ended_at, loaded_at=datetime.now(UTC))
     folder.write_batch(in_round.index, shard.index, landed)
     return landed

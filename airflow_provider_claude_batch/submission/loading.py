@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from airflow_provider_claude_batch.core.gate import Gate
     from airflow_provider_claude_batch.core.manifest import Plan, Receipt
     from airflow_provider_claude_batch.core.tally import Tally
+    from airflow_provider_claude_batch.hooks.claude_batch import ClaudeBatchHook
     from airflow_provider_claude_batch.submission.checks import Checks
     from airflow_provider_claude_batch.submission.dataset_files import LocalDataset
     from airflow_provider_claude_batch.submission.dataset_how import PublishHow
@@ -83,3 +84,22 @@ def publish_submission(
     write_receipt(folder, receipt, staging_root=plan.staging_root)
     apply_retention(folder, plan.retain)
     return receipt
+
+
+def delete_batches(folder: ManifestFolder, plan: Plan, hook: ClaudeBatchHook) -> list[str]:
+    """
+    Delete a submission's own batches at Anthropic, once their results are landed.
+
+    Batches whose answers were taken from elsewhere are left to whoever sent them.
+
+    :return: Batches that this call has deleted.
+    """
+    return [
+        batch.batch_id
+        for record in folder.rounds(plan)
+        for shard, batch in folder.batches(record)
+        if batch is not None
+        and shard.taken is None
+        and batch.loaded_at is not None
+        and hook.delete_batch(batch.batch_id)
+    ]

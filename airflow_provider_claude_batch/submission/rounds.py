@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from airflow_provider_claude_batch.hooks.claude_batch import ClaudeBatchHook
     from airflow_provider_claude_batch.submission.budget import Budget
     from airflow_provider_claude_batch.submission.manifest_folder import ManifestFolder
+    from airflow_provider_claude_batch.submission.rereads import Rereads
     from airflow_provider_claude_batch.submission.search import Clock
 
 
@@ -84,6 +85,7 @@ class Rounds:
     :param deadline_margin: Seconds before the plan's deadline from which on no round begins.
     :param try_number: Of the task instance, for the record.
     :param budget: Where there is a cap.
+    :param rereads: How patient to be with results that do not come whole.
     """
 
     folder: ManifestFolder
@@ -96,6 +98,7 @@ class Rounds:
     try_number: int
     clock: Clock
     budget: Budget | None = None
+    rereads: Rereads | None = None
 
     def finish(self) -> Iterator[Step]:
         """
@@ -170,7 +173,9 @@ class Rounds:
             return LandedShard(record.index, shard, None, is_new=False)
         if self._is_landed(record, shard, batch):
             return LandedShard(record.index, shard, batch, is_new=False)
-        landed = land_batch(self.folder, self.plan, record, shard, batch, hook=self.hook)
+        landed = land_batch(
+            self.folder, self.plan, record, shard, batch, hook=self.hook, rereads=self.rereads
+        )
         return LandedShard(record.index, shard, landed, is_new=True)
 
     def _next(self, rounds: list[Round]) -> RoundBegun | RoundsStopped | None:

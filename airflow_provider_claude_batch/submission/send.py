@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime, timedelta
 
-    from airflow_provider_claude_batch.core.resume_decision import ResumeDecision
+    from airflow_provider_claude_batch.core.resume_decision import QueueRoom, ResumeDecision
     from airflow_provider_claude_batch.hooks.claude_batch import ClaudeBatchHook
     from airflow_provider_claude_batch.hooks.listing import Listing
 
@@ -55,11 +55,13 @@ class SentShard:
     A shard and its batch.
 
     :param is_new: The batch was created or found by this call, not read from the record.
+    :param queued_requests: In the workspace's queue with it, whoever sent them; ``None`` where nobody looked.
     """
 
     shard: ShardRecord
     batch: BatchRecord
     is_new: bool
+    queued_requests: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,13 +171,21 @@ class _Sender:
             if decision.action == "adopt":
                 return self._found(shard)
             return search_pause(shard, decision, listing)
-        return SentShard(shard, batch, is_new=True)
+        return SentShard(
+            shard, batch, is_new=True, queued_requests=self._room(shard, listing).queued + shard.requests
+        )
+
+    def _room(self, shard: ShardRecord, listing: Listing) -> QueueRoom:
+        return queue_room(
+            listing.batches,
+            request_count=shard.requests,
+            max_queued_requests=self.rules.max_queued_requests,
+        )
 
     def _pause_before(self, shard: ShardRecord, listing: Listing) -> Pause | None:
         if self.admit is not None and (pause := self.admit(self.search.record, shard)) is not None:
             return pause
-        most = self.rules.max_queued_requests
-        room = queue_room(listing.batches, request_count=shard.requests, max_queued_requests=most)
+        room, most = self._room(shard, listing), self.rules.max_queued_requests
         return None if room.has_room else Pause.for_the_queue(room, shard, max_queued_requests=most)
 
     def _post(self, shard: ShardRecord, listing: Listing, *, attempt: int) -> BatchRecord | None:

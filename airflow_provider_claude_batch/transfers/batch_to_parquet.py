@@ -19,15 +19,18 @@ from airflow_provider_claude_batch.errors import (
 from airflow_provider_claude_batch.hooks.claude_batch import ClaudeBatchHook
 from airflow_provider_claude_batch.links.batch import ClaudeBatchLink
 from airflow_provider_claude_batch.submission.budget import Budget
+from airflow_provider_claude_batch.submission.counting import count_in_progress, count_published, count_step
 from airflow_provider_claude_batch.submission.dataset_how import KEEP_OLD, MAX_FILE_BYTES, PublishHow
 from airflow_provider_claude_batch.submission.deadline import DEADLINE_MARGIN_SECONDS, cancel_what_runs
 from airflow_provider_claude_batch.submission.deployment import send_rules
 from airflow_provider_claude_batch.submission.history import usual_seconds
-from airflow_provider_claude_batch.submission.loading import publish_submission
+from airflow_provider_claude_batch.submission.loading import delete_batches, publish_submission
 from airflow_provider_claude_batch.submission.manifest_folder import ManifestFolder, require_plan
+from airflow_provider_claude_batch.submission.metrics import retrieval_failing
 from airflow_provider_claude_batch.submission.pauses import Pause
 from airflow_provider_claude_batch.submission.publish import Destination
 from airflow_provider_claude_batch.submission.reference import SubmissionReference, to_references
+from airflow_provider_claude_batch.submission.rereads import Rereads
 from airflow_provider_claude_batch.submission.retries import a_retry_can_help
 from airflow_provider_claude_batch.submission.rounds import Rounds, RoundsStopped
 from airflow_provider_claude_batch.transfers.telling import (
@@ -204,13 +207,19 @@ class ClaudeBatchToParquetOperator(BaseOperator):
             clock=lambda: datetime.now(UTC),
             budget=None if cap is None else Budget(folder=folder, plan=plan, hook=hook, cap_usd=cap),
         )
+        rounds.rereads = Rereads(on_failing=lambda seconds: retrieval_failing(context["ti"], seconds=seconds))
         stopped = ""
         for step in rounds.finish():
             if isinstance(step, Pause):
+                count_in_progress(context["ti"], folder)
                 return step
             log_step(self, step)
+            count_step(context["ti"], step, max_queued_requests=rounds.rules.max_queued_requests)
             stopped = step.why if isinstance(step, RoundsStopped) else ""
-        return receipt_to_xcom(self._publish(folder, plan, context, stopped=stopped), folder.uri)
+        receipt = self._publish(folder, plan, context, stopped=stopped)
+        if self.delete_after_load and (deleted := delete_batches(folder, plan, hook)):
+            self.log.info("Deleted at Anthropic: %s", ", ".join(deleted))
+        return receipt_to_xcom(receipt, folder.uri)
 
     def _open(self) -> tuple[ManifestFolder, Plan, ClaudeBatchHook]:
         references: list[SubmissionReference] = to_references(self.submission)
@@ -243,6 +252,8 @@ class ClaudeBatchToParquetOperator(BaseOperator):
             now=datetime.now(UTC),
         )
         log_receipt(self, receipt)
+        count_published(context["ti"], receipt)
+        count_in_progress(context["ti"], folder)
         add_to_outlet_events(self, context, receipt, folder.uri)
         return receipt
 

@@ -4,10 +4,12 @@ import datetime as dt
 
 import pytest
 
+from airflow_provider_claude_batch.submission.loading import delete_batches
+from airflow_provider_claude_batch.submission.manifest_folder import require_plan
 from airflow_provider_claude_batch.submission.pauses import Pause
 from airflow_provider_claude_batch.submission.rounds import RoundBegun, RoundsStopped
 from airflow_provider_claude_batch.submission.settle import settle_generations
-from tests.provider.submitting import RULES
+from tests.provider.submitting import RULES, create_batches
 
 
 def begun(steps):
@@ -185,3 +187,14 @@ def test_rows_of_several_shards_and_samples_find_their_way_back(sent, emulator):
     assert pairs == [(row, sample) for row in range(5) for sample in range(2)]
     assert rows["claude_outcome"].to_pylist() == ["ok"] * 10
     assert len(set(rows["claude_custom_id"].to_pylist())) == 10
+
+
+def test_only_own_batches_are_deleted_and_the_rows_are_still_there(sent, emulator):
+    submission = sent({"with_": "expired", "count": 2})
+    foreign = create_batches()[0]
+    submission.finish()
+    plan, _ = require_plan(submission.folder)
+    assert len(delete_batches(submission.folder, plan, submission.hook)) == 2
+    assert [batch["id"] for batch in emulator.batches] == [foreign]
+    assert delete_batches(submission.folder, plan, submission.hook) == []
+    assert submission.final()["claude_outcome"].to_pylist() == ["ok"] * 5
