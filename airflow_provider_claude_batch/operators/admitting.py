@@ -48,9 +48,12 @@ def to_admit(
 
     pilot = Pilot(folder=folder, plan=plan, hook=hook, gate=gate, on_answers=estimate_again)
     cap = cap_usd(asked.max_cost_usd)
+    if cap is None and asked.submission is not None:
+        # The task that planned has said it.
+        cap = folder.read_cap()
+    folder.write_cap(cap)
     if cap is None:
         return pilot.admit
-    folder.write_cap(cap)
     budget = Budget(folder=folder, plan=plan, hook=hook, cap_usd=cap)
 
     def admit(record: Round, shard: ShardRecord) -> Pause | None:

@@ -85,6 +85,7 @@ def make_plan(
             prices=None if cap is None else price_list(_now()),
             pilot_requests=ahead,
         )
+    folder.write_cap(cap)
     _log_made(asked, folder, plan)
     if asked.estimate:
         tell_estimate(asked, folder, plan, hook, dag_id=ti.dag_id)

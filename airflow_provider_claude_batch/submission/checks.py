@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 from traceback import extract_tb
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 from airflow_provider_claude_batch.errors import ClaudeBatchInputError
 
@@ -44,8 +44,11 @@ def to_checks(checks: Checks | None) -> list[Check]:
 
     :raises ClaudeBatchInputError: One is neither SQL nor a function, or is SQL and DuckDB is not installed.
     """
-    several = checks if isinstance(checks, list | tuple) else [] if checks is None else [checks]
-    found: list[Check] = list(several)
+    found: list[Check] = []
+    if isinstance(checks, list | tuple):
+        found.extend(checks)
+    elif checks is not None:
+        found.append(cast("Check", checks))
     for number, check in enumerate(found, 1):
         if not (isinstance(check, str) and check.strip()) and not callable(check):
             raise ClaudeBatchInputError(

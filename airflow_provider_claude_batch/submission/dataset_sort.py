@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     import pyarrow.parquet as pq
 
 #: Bytes of Arrow memory that are sorted at once.
-RUN_BYTES = 64_000_000
+RUN_BYTES = 32_000_000
 #: Of these, what the merge takes from a run at a time.
-BLOCK_BYTES = 1_000_000
+BLOCK_BYTES = 500_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ def rows_to_runs(
     """
     Write rows to one local file, in runs that are sorted each.
 
-    In memory: one run, 64 MB of Arrow, twice.
+    In memory: one run, 32 MB of Arrow, twice.
 
     :param path: Of the file.
     :param columns: By which to sort.
@@ -111,12 +111,12 @@ def merge_runs(runs: SortedRuns) -> Iterator[pa.Table]:
     """
     Yield the rows of all runs in one order.
 
-    In memory: two blocks of each run, 2 MB for every 64 MB of rows.
+    In memory: two blocks of each run, 1 MB for every 32 MB of rows.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    with pq.ParquetFile(runs.path, memory_map=True) as file:
+    with pq.ParquetFile(runs.path) as file:
         cursors = [_Cursor(file, runs.columns, blocks) for blocks in runs.blocks]
         while cursors := [cursor for cursor in cursors if cursor.fill()]:
             taken = pa.concat_tables(_take_next(cursors)).unify_dictionaries()

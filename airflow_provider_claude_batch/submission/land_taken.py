@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 from airflow_provider_claude_batch.core.tally import TOKEN_KINDS
 from airflow_provider_claude_batch.errors import ManifestUnreadableError, ResultsIncompleteError
 from airflow_provider_claude_batch.submission import names
+from airflow_provider_claude_batch.submission.generations import generation_numbers
 from airflow_provider_claude_batch.submission.land import land_rejected, land_shard
 from airflow_provider_claude_batch.submission.manifest_folder import ManifestFolder, require_plan
+from airflow_provider_claude_batch.submission.names import generation_name
 from airflow_provider_claude_batch.submission.pricing import price_list
 from airflow_provider_claude_batch.submission.rereads import Rereads
 from airflow_provider_claude_batch.submission.storage import scratch_folder
@@ -142,8 +144,15 @@ def zeros(count: int, kind: pa.DataType) -> pa.Array:
 
 def _is_paid_elsewhere(folder: ManifestFolder, source: ManifestFolder) -> bool:
     """Return whether another receipt tells what the answers cost: a run's, or a published generation's."""
-    is_generation = folder.folder.parent()[0].root == source.folder.parent()[0].root
-    return not is_generation or source.folder.exists(names.RECEIPT)
+    (ours, own_name), (theirs, name) = folder.folder.parent(), source.folder.parent()
+    if ours.root != theirs.root:
+        return True
+    # What a generation took itself is on its receipt too.
+    return any(
+        ours.child(generation_name(number)).exists(names.RECEIPT)
+        for number in generation_numbers(ours)
+        if int(name[1:]) <= number < int(own_name[1:])
+    )
 
 
 def _joined(

@@ -153,9 +153,12 @@ class ManifestFolder:
         record = self._read(names.without_credit_path(round_index), WithoutCredit)
         return None if record is None else record.try_number
 
-    def write_cap(self, max_cost_usd: Decimal) -> None:
-        """Say what the submission may cost at most; what was said before no longer counts."""
-        self.folder.write(names.CAP, to_json(Cap(max_cost_usd=f"{max_cost_usd:f}")))
+    def write_cap(self, max_cost_usd: Decimal | None) -> None:
+        """Say what the submission may cost at most, if anything; what was said before no longer counts."""
+        if max_cost_usd is None:
+            self.folder.remove(names.CAP)
+        else:
+            self.folder.write(names.CAP, to_json(Cap(max_cost_usd=f"{max_cost_usd:f}")))
 
     def read_cap(self) -> Decimal | None:
         """Return what the submission may cost at most, or ``None`` where nothing was said."""

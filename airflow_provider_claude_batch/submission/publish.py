@@ -130,7 +130,7 @@ def publish_rows(
     Make some rows the dataset of the destination, if they are all there and the gate lets them pass.
 
     They are written to local disk first, twice where they are sorted or partitioned. In memory: a row group,
-    and 2 MB for every 64 MB that is sorted. Doing it again with the same rows puts the same bytes in place.
+    and 1 MB for every 32 MB that is sorted. Doing it again with the same rows puts the same bytes in place.
 
     :param rows: Of ``schema``; they come once.
     :param row_count: Rows that the snapshot asks for, times the samples of each.
