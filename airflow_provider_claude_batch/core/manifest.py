@@ -294,6 +294,10 @@ class Receipt:
     :param batch_seconds: From the creation to the end of each of its own batches, of all rounds.
     :param cost_usd: What the rows cost, but those whose answers were paid for earlier; ``None`` where a price
         is not known.
+    :param list_cost_usd: What the same tokens cost outside batches.
+    :param cost_by_kind: Dollars by kind of tokens.
+    :param saved_usd: Dollars against doing without a ``batch``, the ``cache``, or ``reuse``.
+    :param estimate_usd: What was thought before, from and to.
     :param rounds: Rounds in all.
     :param reused_rows: Rows whose answers were paid for earlier.
     """
@@ -314,6 +318,9 @@ class Receipt:
     batch_seconds: list[float] = field(default_factory=list)
     cost_usd: str | None = None
     list_cost_usd: str | None = None
+    cost_by_kind: dict[str, str] = field(default_factory=dict)
+    saved_usd: dict[str, str] = field(default_factory=dict)
+    estimate_usd: list[str] = field(default_factory=list)
     rounds: int = 1
     reused_rows: int = 0
     schema_version: int = SCHEMA_VERSION

@@ -121,10 +121,10 @@ def _land_taken(
             schema = published_schema(
                 keys.schema, plan.settings.output_schema, keep_content=plan.keep_content
             )
-            is_paid_elsewhere = _is_paid_elsewhere(folder, source)
+            costs_nothing = is_paid_elsewhere(folder, source)
             with pq.ParquetWriter(path, schema, compression="zstd") as writer:
                 there = results.iter_batches(batch_size=8192)
-                for rows in _joined(there, keys, schema, taken.manifest, is_paid_elsewhere=is_paid_elsewhere):
+                for rows in _joined(there, keys, schema, taken.manifest, costs_nothing=costs_nothing):
                     landed += rows.num_rows
                     writer.write_batch(rows)
         if landed != keys.num_rows:
@@ -142,7 +142,7 @@ def zeros(count: int, kind: pa.DataType) -> pa.Array:
     return pa.array([Decimal(0) if pa.types.is_decimal(kind) else 0] * count, kind)
 
 
-def _is_paid_elsewhere(folder: ManifestFolder, source: ManifestFolder) -> bool:
+def is_paid_elsewhere(folder: ManifestFolder, source: ManifestFolder) -> bool:
     """Return whether another receipt tells what the answers cost: a run's, or a published generation's."""
     (ours, own_name), (theirs, name) = folder.folder.parent(), source.folder.parent()
     if ours.root != theirs.root:
@@ -161,7 +161,7 @@ def _joined(
     schema: pa.Schema,
     manifest: str,
     *,
-    is_paid_elsewhere: bool,
+    costs_nothing: bool,
 ) -> Iterator[pa.RecordBatch]:
     """Yield the answers that are asked for, with the rows' own columns from here and the rest from there."""
     import pyarrow as pa
@@ -182,7 +182,7 @@ def _joined(
             elif field.name not in there.schema.names:
                 # The raw blocks, which the earlier run was not asked to keep.
                 columns.append(pa.nulls(there.num_rows, field.type))
-            elif is_paid_elsewhere and field.name in BILLED_COLUMNS:
+            elif costs_nothing and field.name in BILLED_COLUMNS:
                 columns.append(zeros(there.num_rows, field.type))
             else:
                 columns.append(there.column(field.name).cast(field.type))

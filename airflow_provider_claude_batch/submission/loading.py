@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from airflow_provider_claude_batch.core.receipt_money import to_money
 from airflow_provider_claude_batch.errors import QualityGateError
 from airflow_provider_claude_batch.submission.checks import run_checks
 from airflow_provider_claude_batch.submission.final_rows import final_rows, final_schema
+from airflow_provider_claude_batch.submission.pricing import price_list
 from airflow_provider_claude_batch.submission.publish import publish_rows
 from airflow_provider_claude_batch.submission.receipt import make_receipt, write_receipt
 from airflow_provider_claude_batch.submission.retention import apply_retention
+from airflow_provider_claude_batch.submission.savings import reuse_saving
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     from airflow_provider_claude_batch.core.gate import Gate
-    from airflow_provider_claude_batch.core.manifest import Plan, Receipt
+    from airflow_provider_claude_batch.core.manifest import Plan, Receipt, Round
+    from airflow_provider_claude_batch.core.receipt_money import Money
     from airflow_provider_claude_batch.core.tally import Tally
     from airflow_provider_claude_batch.hooks.claude_batch import ClaudeBatchHook
     from airflow_provider_claude_batch.submission.checks import Checks
@@ -79,11 +85,26 @@ def publish_submission(
             if batch.ended_at is not None and shard.taken is None
         ],
         rounds=len(rounds),
+        money=_money(folder, plan, rounds, published.tally),
+        estimated=folder.read_estimate(),
         now=now,
     )
     write_receipt(folder, receipt, staging_root=plan.staging_root)
     apply_retention(folder, plan.retain)
     return receipt
+
+
+def _money(folder: ManifestFolder, plan: Plan, rounds: Sequence[Round], tally: Tally) -> Money | None:
+    prices = price_list(plan.created_at).of(plan.settings.model)
+    if prices is None or tally.unpriced:
+        return None
+    return to_money(
+        tally.tokens,
+        tally.cost_usd,
+        prices,
+        rows=tally.rows - tally.reused,
+        reuse_usd=reuse_saving(folder, plan, rounds[0], tally) if rounds else Decimal(0),
+    )
 
 
 def delete_batches(folder: ManifestFolder, plan: Plan, hook: ClaudeBatchHook) -> list[str]:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from airflow_provider_claude_batch.core.manifest import Plan, Receipt, to_json
+from airflow_provider_claude_batch.core.manifest import Estimated, Plan, Receipt, to_json
 from airflow_provider_claude_batch.submission.storage import Folder
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
+    from decimal import Decimal
 
+    from airflow_provider_claude_batch.core.receipt_money import Money
     from airflow_provider_claude_batch.core.tally import Tally
     from airflow_provider_claude_batch.submission.manifest_folder import ManifestFolder
 
@@ -33,9 +35,16 @@ def make_receipt(
     files: Sequence[str],
     batch_seconds: Sequence[float],
     rounds: int,
+    money: Money | None,
+    estimated: Estimated | None,
     now: datetime,
 ) -> Receipt:
-    """Return the receipt of published rows; outcomes with most rows first."""
+    """
+    Return the receipt of published rows; outcomes with most rows first.
+
+    :param money: ``None`` where a price is not known.
+    :param estimated: What was thought before, if anything.
+    """
     return Receipt(
         dag_id=ti.dag_id,
         run_id=ti.run_id,
@@ -53,8 +62,18 @@ def make_receipt(
         batch_seconds=list(batch_seconds),
         cost_usd=None if tally.unpriced else f"{tally.cost_usd:f}",
         rounds=rounds,
+        list_cost_usd=None if money is None else f"{money.list_usd:f}",
+        cost_by_kind={} if money is None else _to_texts(money.by_kind),
+        saved_usd={} if money is None else _to_texts(money.saved_usd),
+        estimate_usd=[
+            usd for usd in (estimated and (estimated.usd_low, estimated.usd_high)) or () if usd is not None
+        ],
         reused_rows=tally.reused,
     )
+
+
+def _to_texts(amounts: Mapping[str, Decimal]) -> dict[str, str]:
+    return {name: f"{amount:f}" for name, amount in amounts.items()}
 
 
 def write_receipt(folder: ManifestFolder, receipt: Receipt, *, staging_root: str) -> None:

@@ -45,12 +45,12 @@ def log_step(operator: BaseOperator, step: Step) -> None:
 def log_receipt(operator: BaseOperator, receipt: Receipt) -> None:
     """Log what was published."""
     operator.log.info(
-        "Published %d rows to %s: %s; %s; %s, in %d rounds",
+        "Published %d rows to %s: %s; %s; %s; rounds: %d",
         receipt.rows,
         ", ".join(receipt.files),
         ", ".join(f"{count} {outcome}" for outcome, count in receipt.outcomes.items()) or "none",
         ", ".join(f"{count} {kind} tokens" for kind, count in receipt.tokens.items() if count),
-        "cost not known" if receipt.cost_usd is None else to_usd(Decimal(receipt.cost_usd)),
+        _cost_text(receipt),
         receipt.rounds,
     )
     if unusable := receipt.rows - receipt.outcomes.get("ok", 0):
@@ -61,6 +61,19 @@ def log_receipt(operator: BaseOperator, receipt: Receipt) -> None:
         )
 
 
+def _cost_text(receipt: Receipt) -> str:
+    if receipt.cost_usd is None:
+        return "cost not known"
+    parts = [to_usd(Decimal(receipt.cost_usd))]
+    if receipt.list_cost_usd is not None:
+        parts.append(f"list price {to_usd(Decimal(receipt.list_cost_usd))}")
+    if receipt.estimate_usd:
+        parts.append(f"estimated {' to '.join(to_usd(Decimal(usd)) for usd in receipt.estimate_usd)}")
+    saved = {name: Decimal(usd) for name, usd in receipt.saved_usd.items() if name != "batch"}
+    parts += [f"{name} saved {to_usd(usd)}" for name, usd in saved.items() if usd > 0]
+    return ", ".join(parts)
+
+
 def receipt_to_xcom(receipt: Receipt, manifest: str) -> dict[str, Any]:
     """Return the small dict that the load returns."""
     return {
@@ -69,7 +82,11 @@ def receipt_to_xcom(receipt: Receipt, manifest: str) -> dict[str, Any]:
         "outcomes": receipt.outcomes,
         "tokens": receipt.tokens,
         "cost_usd": receipt.cost_usd,
+        "list_cost_usd": receipt.list_cost_usd,
+        "saved_usd": receipt.saved_usd,
+        "estimate_usd": receipt.estimate_usd,
         "rounds": receipt.rounds,
+        "reused_rows": receipt.reused_rows,
         "manifest": manifest,
     }
 

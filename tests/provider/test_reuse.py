@@ -3,6 +3,7 @@
 import dataclasses
 import datetime as dt
 import sqlite3
+from decimal import Decimal
 
 import pytest
 
@@ -94,6 +95,19 @@ def test_another_run_sends_exactly_what_has_changed(run, emulator, table):
         True,
         False,
     ]
+
+
+def test_the_receipt_says_what_reuse_has_saved(run, emulator, tmp_path):
+    run("one", identity="a" * 16)
+    run("two", identity="b" * 16)
+    first, second = (
+        ManifestFolder.at(str(tmp_path / "runs" / "labels" / run_id / "submit" / "g00")).read_receipt()
+        for run_id in ("one", "two")
+    )
+    assert Decimal(first.cost_usd) == Decimal(str(emulator.bill["total"]["cost_usd"]))
+    assert Decimal(second.cost_usd) == 0
+    assert second.saved_usd["reuse"] == first.cost_usd
+    assert second.reused_rows == 5
 
 
 def test_a_third_run_takes_from_where_the_answers_were_given(run, emulator):
