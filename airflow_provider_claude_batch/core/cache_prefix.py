@@ -14,9 +14,9 @@ from itertools import pairwise
 from airflow_provider_claude_batch.core.row_template import Placeholder, RowTemplate
 from airflow_provider_claude_batch.errors import ClaudeBatchInputError
 
-#: Tokens that a prefix needs to be cached, by model; what is shorter is paid in full and without a word. https://
-#: platform.claude.com/docs/en/build-with-claude/prompt-caching#cache-limitations, read 2026-11-22. A model
-#: that is not named there is not named here.
+#: Tokens that a prefix needs to be cached, by model; what is shorter is paid in full and without a word.
+#: https://platform.claude.com/docs/en/build-with-claude/prompt-caching#cache-limitations, by what quoted it
+#: in October 2026, read 2026-11-22. Where they differ, the smaller number; what none names is not here.
 MIN_CACHE_TOKENS = {
     "claude-fable-5-1": 512,
     "claude-fable-5": 512,

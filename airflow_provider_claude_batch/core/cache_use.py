@@ -7,6 +7,7 @@ from decimal import Decimal
 from math import floor
 from typing import TYPE_CHECKING
 
+from airflow_provider_claude_batch.core.estimate import to_usd
 from airflow_provider_claude_batch.core.prices import PROMPT_KINDS
 
 if TYPE_CHECKING:
@@ -65,8 +66,8 @@ class CacheUse:
         if self.saved_usd is None:
             return rate
         if self.saved_usd < 0:
-            return f"{rate}, which cost ${-self.saved_usd:.2g} more than no cache"
-        return f"{rate}, which saved ${self.saved_usd:.2g}"
+            return f"{rate}, which cost {to_usd(-self.saved_usd)} more than no cache"
+        return f"{rate}, which saved {to_usd(self.saved_usd)}"
 
 
 def cache_use(tokens: Mapping[str, int], prices: ModelPrices | None, *, rows: int) -> CacheUse | None:

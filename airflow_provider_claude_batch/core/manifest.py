@@ -74,6 +74,7 @@ class Plan:
     :param retain: What stays in the folder after a successful load.
     :param retain_failed_days: Days that everything stays where there is none, from the snapshot on.
     :param pilot_requests: Requests of the first shard, that goes out before the rest; 0 for no pilot.
+    :param primes_cache: They only write the prompt cache that the rest reads, and nothing is judged by them.
     :param keep_content: The raw blocks of the answers go into the Parquet too.
     :param try_number: Of the task instance that took the snapshot.
     :param max_tries: Of the same; a person's *clear* of a finished task raises it.
@@ -94,6 +95,7 @@ class Plan:
     retain: Retain = "answers"
     retain_failed_days: int = 30
     pilot_requests: int = 0
+    primes_cache: bool = False
     keep_content: bool = False
     schema_version: int = SCHEMA_VERSION
     deadline: dt.datetime | None = None
@@ -298,6 +300,8 @@ class Receipt:
     :param cost_by_kind: Dollars by kind of tokens.
     :param saved_usd: Dollars against doing without a ``batch``, the ``cache``, or ``reuse``.
     :param estimate_usd: What was thought before, from and to.
+    :param cache_hit_rate: Of the tokens that were written to or read from the prompt cache those that were
+        read, 0 to 1; ``None`` where nothing was.
     :param rounds: Rounds in all.
     :param reused_rows: Rows whose answers were paid for earlier.
     """
@@ -321,6 +325,7 @@ class Receipt:
     cost_by_kind: dict[str, str] = field(default_factory=dict)
     saved_usd: dict[str, str] = field(default_factory=dict)
     estimate_usd: list[str] = field(default_factory=list)
+    cache_hit_rate: float | None = None
     rounds: int = 1
     reused_rows: int = 0
     schema_version: int = SCHEMA_VERSION

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from airflow_provider_claude_batch.core.estimate import output_of_pilot
 from airflow_provider_claude_batch.core.gate import Gate
 from airflow_provider_claude_batch.operators.estimating import tell_estimate
-from airflow_provider_claude_batch.operators.priming import is_judged
 from airflow_provider_claude_batch.submission.budget import Budget
 from airflow_provider_claude_batch.submission.deployment import cap_usd
 from airflow_provider_claude_batch.submission.pilot import Pilot
@@ -38,8 +37,7 @@ def to_admit(
 
     :raises ClaudeBatchInputError: The cap is no number of dollars.
     """
-    limit = asked.pilot_max_error_rate if is_judged(asked, plan) else None
-    gate = Gate.of(limit, min_error_count=1)
+    gate = Gate.of(asked.pilot_max_error_rate, min_error_count=1)
 
     def estimate_again(answers: Sequence[int]) -> None:
         asked.log.info("The pilot's %d usable answers let the rest go out.", len(answers))

@@ -84,6 +84,7 @@ def make_plan(
             deadline=until,
             prices=None if cap is None else price_list(_now()),
             pilot_requests=ahead,
+            primes_cache=ahead > 0 and not asked.pilot_rows,
         )
     folder.write_cap(cap)
     _log_made(asked, folder, plan)

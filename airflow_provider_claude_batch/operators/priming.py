@@ -11,7 +11,6 @@ from airflow_provider_claude_batch.submission.pricing import price_list
 
 if TYPE_CHECKING:
     from airflow_provider_claude_batch.core.cache_prefix import CacheMark
-    from airflow_provider_claude_batch.core.manifest import Plan
     from airflow_provider_claude_batch.operators.submit import ClaudeBatchSubmitOperator
     from airflow_provider_claude_batch.submission.spec import SubmissionSpec
 
@@ -41,11 +40,6 @@ def requests_ahead(asked: ClaudeBatchSubmitOperator, spec: SubmissionSpec) -> in
         f"No request goes first: {why_not}." if why_not else "The first batch writes it, the rest follows.",
     )
     return asked.pilot_rows if why_not else max(asked.pilot_rows, 1)
-
-
-def is_judged(asked: ClaudeBatchSubmitOperator, plan: Plan) -> bool:
-    """Return whether what goes first is a pilot, and not the one request that writes the prompt cache."""
-    return bool(asked.pilot_rows) or plan.pilot_requests > 1
 
 
 def _why_not_primed(asked: ClaudeBatchSubmitOperator, spec: SubmissionSpec, shared: CacheMark) -> str | None:

@@ -55,6 +55,8 @@ class Pilot:
             batch = self.folder.read_batch(0, 0)
             if batch is None or self.hook.retrieve_batch(batch.batch_id).processing_status != "ended":
                 return Pause.for_running_batches([batch.batch_id] if batch is not None else [])
+            if self.plan.primes_cache:
+                return None
             if not self.folder.has_results(0, 0):
                 land_batch(self.folder, self.plan, record, pilot, batch, hook=self.hook)
             result = self._judge(pilot)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from airflow_provider_claude_batch.core.cache_use import cache_use
 from airflow_provider_claude_batch.core.manifest import Estimated, Plan, Receipt, to_json
 from airflow_provider_claude_batch.submission.storage import Folder
 
@@ -45,6 +46,7 @@ def make_receipt(
     :param money: ``None`` where a price is not known.
     :param estimated: What was thought before, if anything.
     """
+    use = cache_use(tally.tokens, None, rows=tally.rows)
     return Receipt(
         dag_id=ti.dag_id,
         run_id=ti.run_id,
@@ -65,6 +67,7 @@ def make_receipt(
         list_cost_usd=None if money is None else f"{money.list_usd:f}",
         cost_by_kind={} if money is None else _to_texts(money.by_kind),
         saved_usd={} if money is None else _to_texts(money.saved_usd),
+        cache_hit_rate=use.hit_rate if use is not None else None,
         estimate_usd=[
             usd for usd in (estimated and (estimated.usd_low, estimated.usd_high)) or () if usd is not None
         ],

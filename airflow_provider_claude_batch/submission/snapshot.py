@@ -113,6 +113,7 @@ def take_snapshot(
     deadline: dt.datetime | None = None,
     prices: PriceList | None = None,
     pilot_requests: int = 0,
+    primes_cache: bool = False,
 ) -> Plan:
     """
     Read all rows and write shards, round and plan.
@@ -130,6 +131,7 @@ def take_snapshot(
     :param deadline: When the answers are needed.
     :param prices: Where there is a cap: each shard then says what it can cost at most.
     :param pilot_requests: What the cutter cuts the first shard at, for the record.
+    :param primes_cache: They are no pilot, and write the prompt cache only.
     :param account: Whose key the submission is begun with.
     :return: The plan of the generation: of this snapshot, or of the one of another try that was faster.
     :raises ClaudeBatchInputError: A column, a key or a row is not as it must be. Nothing was sent.
@@ -183,6 +185,7 @@ def take_snapshot(
         retain_failed_days=spec.retain_failed_days,
         deadline=deadline,
         pilot_requests=pilot_requests,
+        primes_cache=primes_cache,
         keep_content=spec.keep_content,
         organization_id=account.organization_id if account else None,
         workspace_id=account.workspace_id if account else None,

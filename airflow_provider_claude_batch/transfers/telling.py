@@ -71,6 +71,8 @@ def _cost_text(receipt: Receipt) -> str:
         parts.append(f"estimated {' to '.join(to_usd(Decimal(usd)) for usd in receipt.estimate_usd)}")
     saved = {name: Decimal(usd) for name, usd in receipt.saved_usd.items() if name != "batch"}
     parts += [f"{name} saved {to_usd(usd)}" for name, usd in saved.items() if usd > 0]
+    if receipt.cache_hit_rate is not None:
+        parts.append(f"cache hit rate {receipt.cache_hit_rate:.1%}")
     return ", ".join(parts)
 
 
@@ -85,6 +87,7 @@ def receipt_to_xcom(receipt: Receipt, manifest: str) -> dict[str, Any]:
         "list_cost_usd": receipt.list_cost_usd,
         "saved_usd": receipt.saved_usd,
         "estimate_usd": receipt.estimate_usd,
+        "cache_hit_rate": receipt.cache_hit_rate,
         "rounds": receipt.rounds,
         "reused_rows": receipt.reused_rows,
         "manifest": manifest,

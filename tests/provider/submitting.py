@@ -56,6 +56,7 @@ class Submission:
         account=None,
         cap=None,
         pilot=0,
+        primes_cache=False,
         **arguments,
     ):
         given = {
@@ -86,6 +87,7 @@ class Submission:
                 ),
                 prices=None if cap is None else price_list(NOW),
                 pilot_requests=pilot,
+                primes_cache=primes_cache,
                 takeover=takeover,
                 account=account,
             )
