@@ -75,6 +75,32 @@ COMMANDS = (
         ),
     ),
     Command(
+        "costs",
+        "show what was spent, on what, and how it changed",
+        "costs",
+        (
+            _STAGING,
+            Argument(
+                ("--by",),
+                {
+                    "default": "dag,model",
+                    "metavar": "GROUPS",
+                    "help": "of dag, task, run, model, day, with commas between; default: %(default)s",
+                },
+            ),
+            Argument(
+                ("--since",),
+                {
+                    "type": int,
+                    "metavar": "DAYS",
+                    "default": 30,
+                    "help": "the last days, today among them, against as many before; default: %(default)s",
+                },
+            ),
+            _JSON,
+        ),
+    ),
+    Command(
         "cancel",
         "cancel the batches of a submission that have not ended",
         "cancel",

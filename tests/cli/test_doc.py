@@ -12,9 +12,11 @@ import pytest
 from airflow_provider_claude_batch.cli.main import main
 from airflow_provider_claude_batch.core.manifest import Receipt
 from airflow_provider_claude_batch.submission.manifest_folder import ManifestFolder
+from airflow_provider_claude_batch.submission.receipt import write_receipt
 from airflow_provider_claude_batch.submission.staging import TaskInstanceId, submission_folder
 from tests.cli import stages
 from tests.provider.submitting import Submission
+from tests.receipts import receipt
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "cli.md"
 STAGING = "/data/claude_batch"
@@ -84,7 +86,21 @@ def run(staging, monkeypatch):
     return run_command
 
 
-def test_the_page_shows_what_the_commands_print(run, submission, emulator, other):
+@pytest.fixture
+def months(staging, tmp_path):
+    """Receipts of two months, as loads write them."""
+    now = dt.datetime.now(dt.UTC)
+    tokens = {"input": 8_100_000, "cache_read": 51_000_000, "cache_write_1h": 2_000_000, "output": 11_900_000}
+    for each in (
+        receipt("a" * 16, now=now, rows=98_214, outcomes={"ok": 97_800}, tokens=tokens, cost_usd="4.04"),
+        receipt("b" * 16, now=now, days_ago=1, rows=96_002, outcomes={"ok": 95_900}, cost_usd="3.91"),
+        receipt("c" * 16, now=now, days_ago=32, rows=51_000, outcomes={"ok": 50_990}, cost_usd="5.25"),
+        receipt("d" * 16, now=now, dag_id="translate", model="claude-opus-5-5", cost_usd="0.42"),
+    ):
+        write_receipt(ManifestFolder.at(str(tmp_path / each.identity)), each, staging_root=str(staging))
+
+
+def test_the_page_shows_what_the_commands_print(run, submission, emulator, other, months):
     emulator.settings(seconds_per_batch=3600)
     manifest = f"{STAGING}/label/{RUN.replace(':', '~3A')}/submit/g00"
     lost = stages.answer_lost(submission, shard=1)[1]
@@ -96,6 +112,7 @@ def test_the_page_shows_what_the_commands_print(run, submission, emulator, other
     run(f"adopt {manifest} 1 {lost}", answer="y")
     emulator.set_time(dt.datetime.now(dt.UTC).timestamp())
     run(f"doctor --staging-path {STAGING}")
+    run(f"costs {STAGING}")
     run(f"gc {STAGING} --dry-run")
     text = DOCUMENT.read_text()
     if "WRITE_DOCS" in os.environ:
