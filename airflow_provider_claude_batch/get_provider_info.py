@@ -114,6 +114,16 @@ _OPTIONS: dict[str, dict[str, Any]] = {
         "example": None,
         "default": "256000000",
     },
+    "max_cost_usd": {
+        "description": (
+            "Dollars that a submission may cost at most, all its rounds together, where its task says "
+            "nothing. Empty for no cap."
+        ),
+        "version_added": "0.1.0",
+        "type": "string",
+        "example": "25",
+        "default": "",
+    },
     "prices": {
         "description": (
             "Prices that are not the list's, as JSON: dollars for a million tokens of a batch by model and "

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import s3fs
+from airflow.sdk.io import store as store_of_airflow
 from moto.server import ThreadedMotoServer
 
 from airflow_provider_claude_batch.submission import dataset_files
@@ -40,11 +41,15 @@ def s3(s3_endpoint, monkeypatch):
         monkeypatch.setenv(name, "testing")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     monkeypatch.setenv("AWS_ENDPOINT_URL", s3_endpoint)
+    # Both keep a file system for the life of the process, with the address of another module's server.
+    monkeypatch.setattr(store_of_airflow, "_STORE_CACHE", {})
+    s3fs.S3FileSystem.clear_instance_cache()
     boto3.client("s3", endpoint_url=s3_endpoint).create_bucket(Bucket="lake")
-    return "s3://lake"
+    yield "s3://lake"
+    s3fs.S3FileSystem.clear_instance_cache()
 
 
-@pytest.fixture(params=["disk", "s3"])
+@pytest.fixture(params=["disk", pytest.param("s3", marks=pytest.mark.proof)])
 def store(request, tmp_path):
     if request.param == "disk":
         return str(tmp_path / "out")
