@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 from weakref import WeakKeyDictionary
 
-from airflow_provider_claude_batch.core.poll_decision import look_seconds, retry_seconds
+from airflow_provider_claude_batch.core.poll_decision import LONGEST_SECONDS, look_seconds, retry_seconds
 from airflow_provider_claude_batch.hooks.refusals import retry_after
 from airflow_provider_claude_batch.triggers.look import SeenBatch, look
 
@@ -279,11 +279,22 @@ class Poller:
         trouble = self._trouble = trouble_of(error)
         if trouble.is_of_the_key:
             await self._close_client()
-        self._next_look_at = self._time.now() + retry_seconds(self._failures, retry_after=retry_after(error))
+        self._next_look_at = self._time.now() + self._rest_seconds(retry_after(error))
         for wait in self._waits:
             if wait.trouble != trouble:
                 wait.trouble = trouble
                 wait.tell()
+
+    def _rest_seconds(self, asked: float | None) -> float:
+        """
+        Return how long to rest after looks that failed: first of all no longer than a ``poll_interval``.
+
+        :param asked: What the API asked for.
+        """
+        chosen = [wait.poll_interval for wait in self._waits if wait.poll_interval is not None]
+        first = max(min(chosen, default=LONGEST_SECONDS), _SECONDS_BETWEEN_LOOKS)
+        backed_off = min(retry_seconds(self._failures), first * 2.0 ** min(self._failures - 1, 10))
+        return max(backed_off, min(asked or 0.0, LONGEST_SECONDS))
 
     async def _close_client(self) -> None:
         client, self._client = self._client, None

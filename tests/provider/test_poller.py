@@ -7,7 +7,7 @@ import datetime as dt
 import pytest
 from anthropic import AsyncAnthropic
 
-from airflow_provider_claude_batch.triggers.poller import Poller
+from airflow_provider_claude_batch.triggers.poller import Poller, Trouble
 from tests.provider.submitting import create_batches
 
 
@@ -22,6 +22,7 @@ class Clock:
         self.emulator = emulator
         self.time = epoch(emulator)
         self.at = {}
+        self.rests = []
 
     def now(self):
         return self.time
@@ -32,6 +33,7 @@ class Clock:
         if event.is_set():
             return
         self.time += seconds
+        self.rests.append(seconds)
         await asyncio.to_thread(self.emulator.advance, seconds)
         for due in [due for due in self.at if due <= self.time]:
             await asyncio.to_thread(self.at.pop(due))
@@ -147,6 +149,43 @@ def test_an_hour_of_failures_neither_ends_nor_cancels_a_wait(emulator, poller, c
     assert clients.are_closed
 
 
+def test_an_answer_that_is_no_page_of_batches_is_a_failure_like_any_other(emulator, poller):
+    batch_ids = create_batches(2)
+    emulator.fail("list", with_="status", status=200, form="html", times=1)
+    seen = []
+
+    async def wait_for_both():
+        async with poller.waiting_for(batch_ids) as wait:
+            while wait.waiting():
+                await wait.news(None)
+                seen.append(wait.trouble)
+
+    asyncio.run(wait_for_both())
+    assert seen[0] == Trouble("APIResponseValidationError, HTTP 200", is_of_the_key=False)
+    assert seen[-1] is None
+
+
+@pytest.mark.parametrize(
+    ("poll_interval", "rests"),
+    [(2, [2, 4, 8, 16]), (0, [1, 2, 4, 8]), (40, [15, 30, 60, 120]), (None, [15, 30, 60, 120])],
+)
+def test_a_failing_api_is_asked_ever_less_often_and_at_first_as_often_as_the_author_wants(
+    emulator, poller, clock, poll_interval, rests
+):
+    batch_ids = create_batches(2)
+    emulator.fail("list", with_="status", status=503, times=4)
+
+    async def wait_for_both():
+        async with (
+            poller.waiting_for(batch_ids[:1], poll_interval=poll_interval) as one,
+            poller.waiting_for(batch_ids[1:]) as other,
+        ):
+            await asyncio.gather(until_ended(one), until_ended(other))
+
+    asyncio.run(wait_for_both())
+    assert clock.rests[:4] == rests
+
+
 def test_a_refused_key_is_read_anew_each_time(emulator, poller, clients):
     batch_ids = create_batches(2)
     emulator.fail("list", with_="status", status=401, times=3)
@@ -189,6 +228,21 @@ def test_a_batch_deep_in_the_list_is_asked_for_by_itself(emulator, poller):
 
     asyncio.run(look_once())
     assert (emulator.calls.count_of("list"), emulator.calls.count_of("retrieve")) == (1, 1)
+
+
+def test_many_batches_deep_in_the_list_are_found_page_by_page(emulator, poller):
+    emulator.settings(seconds_per_batch=80_000)
+    old = create_batches(300)
+    emulator.advance(6 * 3600)
+    create_batches(800)
+
+    async def look_once():
+        async with poller.waiting_for(old) as wait:
+            await wait.news(None)
+            assert set(wait.seen) == set(old)
+
+    asyncio.run(look_once())
+    assert (emulator.calls.count_of("list"), emulator.calls.count_of("retrieve")) == (2, 0)
 
 
 def test_what_the_api_does_not_show_is_counted_and_forgotten_when_it_does(emulator, poller):

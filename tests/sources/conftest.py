@@ -1,6 +1,7 @@
 """Real databases: a PostgreSQL server of the test run's own, files of DuckDB and SQLite, S3 by moto."""
 
 import contextlib
+import importlib
 import json
 import os
 import shutil
@@ -160,8 +161,11 @@ def driver(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> s
 @pytest.fixture
 def lineage(monkeypatch: pytest.MonkeyPatch) -> object:
     """Return Airflow's collector of lineage, switched on as where a plugin reads it."""
-    from airflow.sdk import lineage
-
+    try:
+        lineage = importlib.import_module("airflow.sdk.lineage")
+    except ModuleNotFoundError:
+        # Where Airflow 3.1 keeps it.
+        lineage = importlib.import_module("airflow.lineage.hook")
     collector = lineage.HookLineageCollector()
     monkeypatch.setattr(lineage, "get_hook_lineage_collector", lambda: collector)
     return collector

@@ -97,6 +97,11 @@ class WaitingRun:
         """Return the batches that somebody asked to cancel."""
         return [call["path"].split("/")[-2] for call in self.emulator.calls if call["operation"] == "cancel"]
 
+    def see_looks(self, count: int) -> None:
+        """Wait until somebody has looked at the batches so many times more."""
+        calls = len(self.emulator.calls)
+        wait_until(lambda: len(self.emulator.calls) >= calls + count, what=f"{count} looks")
+
     def let_the_trigger_go(self) -> None:
         """Wait until nobody has looked at the batches for so long that every trigger has come to its end."""
         calls, since = -1, time.monotonic()

@@ -10,12 +10,19 @@ from airflow_provider_claude_batch.sensors.batch import ClaudeBatchSensor
 from airflow_provider_claude_batch.transfers.batch_to_parquet import ClaudeBatchToParquetOperator
 from airflow_provider_claude_batch.triggers.batch_ended import ClaudeBatchEndedTrigger
 
-BRIEF = 30
+BRIEF = 40
+
+#: A sensor that comes back sooner is queued before a busy scheduler has read that its last look is over.
+POKE_SECONDS = 10
+RESCHEDULED = {"deferrable": False, "mode": "reschedule", "poke_interval": POKE_SECONDS}
+DEFERRED = {"deferrable": True, "poll_interval": 2}
 SENSORS = {
     "wait": {},
-    "wait_softly": {"soft_fail": True, "timeout": 20},
+    "wait_softly": {"soft_fail": True, "timeout": BRIEF},
     "wait_briefly": {"timeout": BRIEF, "retries": 1, "retry_delay": timedelta(seconds=1)},
-    "wait_and_retry_late": {"timeout": 20, "retries": 1, "retry_delay": timedelta(seconds=20)},
+    "wait_and_retry_late": {"timeout": BRIEF, "retries": 1, "retry_delay": timedelta(seconds=20)},
+    "wait_rescheduled": RESCHEDULED,
+    "wait_rescheduled_briefly": {**RESCHEDULED, "timeout": BRIEF},
 }
 PARAMS = {"claude_conn_id": Param(type="string"), "batch_ids": Param([], type="array")}
 
@@ -25,9 +32,7 @@ for name, arguments in SENSORS.items():
             task_id="wait",
             claude_conn_id="{{ params.claude_conn_id }}",
             batch_ids="{{ params.batch_ids }}",
-            deferrable=True,
-            poll_interval=2,
-            **arguments,
+            **(DEFERRED | arguments),
         )
     globals()[name] = dag
 
@@ -49,13 +54,17 @@ def cut_small_shards(context):
     os.environ["AIRFLOW__CLAUDE_BATCH__MAX_REQUESTS_PER_BATCH"] = "3"
 
 
+WITH_DEADLINE = {"deadline": timedelta(seconds=90)}
+
+#: Arguments of the submit task and of the sensor.
 SUBMITS = {
-    "submit": {},
-    "submit_and_cancel_on_kill": {"cancel_on_kill": True},
-    "submit_with_deadline": {"deadline": timedelta(seconds=90)},
+    "submit": ({}, DEFERRED),
+    "submit_and_cancel_on_kill": ({"cancel_on_kill": True}, DEFERRED),
+    "submit_with_deadline": (WITH_DEADLINE, DEFERRED),
+    "submit_with_deadline_rescheduled": (WITH_DEADLINE, RESCHEDULED),
 }
 
-for name, arguments in SUBMITS.items():
+for name, (arguments, waiting) in SUBMITS.items():
     with DAG(
         dag_id=name,
         schedule=None,
@@ -77,9 +86,8 @@ for name, arguments in SUBMITS.items():
         wait = ClaudeBatchSensor(
             task_id="wait",
             submission=submit.output,
-            deferrable=True,
-            poll_interval=2,
             deadline_margin=45,
+            **waiting,
         )
         load = ClaudeBatchToParquetOperator(
             task_id="load", submission=submit.output, destination="{{ params.destination }}"

@@ -1,0 +1,1 @@
+"""What :mod:`bench.waiting` measures, each part by itself."""
