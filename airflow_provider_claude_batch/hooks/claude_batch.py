@@ -18,10 +18,17 @@ from airflow.sdk import BaseHook
 from airflow_provider_claude_batch.errors import ClaudeBatchInputError
 from airflow_provider_claude_batch.hooks.listing import list_batches
 from airflow_provider_claude_batch.hooks.refusals import lost, refused_or_uncertain, uncertain
+from airflow_provider_claude_batch.hooks.result_stream import (
+    Patience,
+    blocks_to_dicts,
+    ended_batch,
+    read_results,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    import pandas as pd
     from airflow.providers.anthropic.hooks.anthropic import AnthropicHook
     from anthropic import Anthropic, AsyncAnthropic
     from anthropic.types.messages import MessageBatch
@@ -215,6 +222,58 @@ class ClaudeBatchHook(BaseHook):
             yield response.iter_bytes()
         finally:
             response.close()
+
+    def iter_results(self, batch_id: str) -> Iterator[dict[str, Any]]:
+        """
+        Yield the results of an ended batch as the API sends them, one object for each request, in any order.
+
+        Whatever breaks on the way is read again, so that each comes once. A lone surrogate in a text becomes
+        U+FFFD. In memory: a block of lines.
+
+        :param batch_id: Of any batch of the workspace, whoever made it.
+        :raises BatchNotEndedError: It is still processing; nothing is yielded.
+        :raises ClaudeBatchInputError: The workspace has no such batch, or its results are gone.
+        :raises ResultsIncompleteError: In the end, there are not as many as the batch counts.
+        """
+        patience = Patience()
+        batch = ended_batch(self, batch_id, patience=patience)
+        return blocks_to_dicts(read_results(self, batch, patience=patience), batch_id=batch_id)
+
+    def results_df(self, batch_id: str, output_schema: object = None) -> pd.DataFrame:
+        """
+        Return the results of an ended batch as a DataFrame, one row for each request, all in memory.
+
+        The columns are those of the Parquet without the row's own: the answer's, typed, then ours. Costs are
+        list prices. Whole numbers and booleans that may be null are of pandas' nullable types.
+
+        :param batch_id: Of any batch of the workspace, whoever made it.
+        :param output_schema: Of the answers, as a submit task takes it.
+        :raises BatchNotEndedError: The batch is still processing.
+        :raises ClaudeBatchInputError: The workspace has no such batch, or its results are gone.
+        :raises ResultsIncompleteError: There are not as many as the batch counts.
+        """
+        import pyarrow as pa
+
+        from airflow_provider_claude_batch.core.foreign_results_to_arrow import (
+            foreign_results_to_arrow,
+            foreign_schema,
+            table_to_pandas,
+        )
+        from airflow_provider_claude_batch.core.output_schema import to_json_schema
+        from airflow_provider_claude_batch.core.prices import PriceList
+        from airflow_provider_claude_batch.core.results_to_arrow import LineCounts
+
+        json_schema = None if output_schema is None else to_json_schema(output_schema)
+        patience = Patience()
+        batch = ended_batch(self, batch_id, patience=patience)
+        rows = foreign_results_to_arrow(
+            read_results(self, batch, patience=patience),
+            batch_id=batch_id,
+            json_schema=json_schema,
+            counts=LineCounts(),
+            price_list=PriceList.at(batch.created_at),
+        )
+        return table_to_pandas(pa.Table.from_batches(rows, foreign_schema(json_schema)))
 
 
 def _is_whole(batch: MessageBatch) -> bool:

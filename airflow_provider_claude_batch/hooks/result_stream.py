@@ -8,11 +8,13 @@ byte for byte. In the end, the lines are as many as the batch's own counts say.
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
+import re
 import time
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_claude_batch.core.lines import chunks_to_blocks
 from airflow_provider_claude_batch.core.result_lines import decoded_line
@@ -34,6 +36,9 @@ _log = logging.getLogger(__name__)
 
 #: Bytes of a block. Smaller ones cost time, larger ones memory.
 _BLOCK_BYTES = 4_000_000
+
+#: An escape that may be a lone surrogate, which no UTF-8 holds.
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 #: Below 500, statuses that pass by themselves; the API says 404 of live batches now and then.
 _TEMPORARY = (
@@ -169,6 +174,26 @@ def read_results(hook: ClaudeBatchHook, batch: MessageBatch, *, patience: Patien
         patience.wait(error, asked_seconds=retry_after(cuts[0]) if cuts else None)
 
 
+def blocks_to_dicts(blocks: Iterable[bytes], *, batch_id: str) -> Iterator[dict[str, Any]]:
+    """
+    Yield what each line says.
+
+    :raises ResultsIncompleteError: A line is no JSON object.
+    """
+    lines = (line for block in blocks for line in block.split(b"\n") if line)
+    for number, line in enumerate(lines, 1):
+        value = decoded_line(line)
+        if not isinstance(value, dict):
+            raise _broken(batch_id, f"hold something else than a result in line {number}")
+        yield _without_surrogates(value) if _SURROGATE.search(line) else value
+
+
+def _without_surrogates(value: dict[str, Any]) -> dict[str, Any]:
+    text = json.dumps(value, ensure_ascii=False)
+    cleaned: dict[str, Any] = json.loads(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
+    return cleaned
+
+
 @dataclass(slots=True)
 class _Seen:
     """What has come of a batch's results."""
@@ -187,7 +212,7 @@ class _Seen:
             left -= len(old)
             if new:
                 if again.digest() != before:
-                    raise _broken(self.batch_id, f"are others than before within the first {self.lines} lines")
+                    raise _broken(self.batch_id, f"are others than before in {self.lines} lines")
                 yield new
 
     def add(self, block: bytes) -> bytes:

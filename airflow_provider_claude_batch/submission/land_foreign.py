@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from airflow_provider_claude_batch.core.manifest import Receipt
@@ -23,7 +24,7 @@ from airflow_provider_claude_batch.submission.pricing import price_list
 from airflow_provider_claude_batch.submission.publish import publish_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
     from datetime import datetime
 
     import pyarrow as pa
@@ -48,7 +49,8 @@ def to_batch_ids(given: object) -> list[str]:
     :param given: Ids; one that is named twice counts once.
     :raises ClaudeBatchInputError: It is no list of ids, or an empty one.
     """
-    members = list(given) if isinstance(given, list | tuple) else []
+    is_text = isinstance(given, str | Mapping)
+    members = list(given) if isinstance(given, Iterable) and not is_text else []
     if not members or not all(isinstance(member, str) and member for member in members):
         raise ClaudeBatchInputError(
             "batch_ids is not a list of batch ids, or it is empty: there is nothing to load, and the "

@@ -19,6 +19,7 @@ from airflow_provider_claude_batch.errors import (
 from airflow_provider_claude_batch.hooks.claude_batch import ClaudeBatchHook
 from airflow_provider_claude_batch.links.batch import ClaudeBatchLink
 from airflow_provider_claude_batch.submission.budget import Budget
+from airflow_provider_claude_batch.submission.checks import to_checks
 from airflow_provider_claude_batch.submission.counting import count_in_progress, count_published, count_step
 from airflow_provider_claude_batch.submission.dataset_how import KEEP_OLD, MAX_FILE_BYTES, PublishHow
 from airflow_provider_claude_batch.submission.deadline import DEADLINE_MARGIN_SECONDS, cancel_what_runs
@@ -33,6 +34,11 @@ from airflow_provider_claude_batch.submission.reference import SubmissionReferen
 from airflow_provider_claude_batch.submission.rereads import Rereads
 from airflow_provider_claude_batch.submission.retries import a_retry_can_help
 from airflow_provider_claude_batch.submission.rounds import Rounds, RoundsStopped
+from airflow_provider_claude_batch.transfers.foreign_batches import (
+    check_source,
+    load_batches,
+    wait_for_batches,
+)
 from airflow_provider_claude_batch.transfers.telling import (
     add_to_outlet_events,
     log_receipt,
@@ -72,10 +78,14 @@ class ClaudeBatchToParquetOperator(BaseOperator):
 
     :param submission: Output of a :class:`~..operators.submit.ClaudeBatchSubmitOperator` that is not mapped,
         or a manifest URI. (templated)
+    :param batch_ids: Ended or running batches that were made elsewhere, instead of ``submission``: a row for
+        every result, without key columns; no round is sent, and ``manifest`` is ``None``. (templated)
+    :param output_schema: Of the answers of ``batch_ids``, as a submit task takes it.
     :param destination: A folder, which gets one ``data.parquet`` (``data-NNNNN.parquet`` from each instance
         of a mapped task), or a path that ends in ``.parquet``; any path or URI that Airflow's object storage
         knows. (templated)
-    :param claude_conn_id: Connection of type ``anthropic``; default: the submission's own. (templated)
+    :param claude_conn_id: Connection of type ``anthropic``; default: the submission's own, else
+        ``anthropic_default``. (templated)
     :param max_rounds: Rounds in all, the first among them; 1 for sending nothing again.
     :param grow_max_tokens: What ``max_tokens`` is multiplied by for an answer that was cut, up to the model's
         limit; 1 for not asking again.
@@ -96,14 +106,16 @@ class ClaudeBatchToParquetOperator(BaseOperator):
         and from which on no round begins.
     """
 
-    template_fields: Sequence[str] = ("submission", "destination", "claude_conn_id", "checks")
+    template_fields: Sequence[str] = ("submission", "batch_ids", "destination", "claude_conn_id", "checks")
     operator_extra_links = (ClaudeBatchLink(),)
     ui_color = "#d8ecdc"
 
     def __init__(
         self,
         *,
-        submission: object,
+        submission: object = None,
+        batch_ids: Sequence[str] | None = None,
+        output_schema: object = None,
         destination: str,
         claude_conn_id: str | None = None,
         max_rounds: int = 3,
@@ -122,7 +134,10 @@ class ClaudeBatchToParquetOperator(BaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        check_source(submission, batch_ids, output_schema=output_schema, delete_after_load=delete_after_load)
         self.submission = submission
+        self.batch_ids = batch_ids
+        self.output_schema = output_schema
         self.destination = destination
         self.claude_conn_id = claude_conn_id
         self.max_rounds = max_rounds
@@ -142,12 +157,16 @@ class ClaudeBatchToParquetOperator(BaseOperator):
 
     def check_destination(self, context: Context) -> None:
         """
-        Raise where the destination cannot be written.
+        Raise where the destination cannot be written, or an argument is not as it must be.
 
         A submit task upstream calls this before it sends anything.
 
         :raises DestinationError: Names the destination and what the file system says.
+        :raises ClaudeBatchInputError: A limit, a check or the layout is no such thing.
         """
+        Gate.of(self.max_error_rate, min_error_count=self.min_error_count)
+        to_checks(self.checks)
+        self._layout(key=("key",))
         rendered: str = self.render_template(self.destination, context)
         Destination.at(rendered).check_writable()
 
@@ -187,6 +206,8 @@ class ClaudeBatchToParquetOperator(BaseOperator):
 
     def _load(self, context: Context) -> dict[str, object] | Pause:
         """Do all that can be done now; the rest needs the pause, after which this is called again."""
+        if self.batch_ids is not None:
+            return load_batches(self, context)
         folder, plan, hook = self._open()
         receipt = folder.read_receipt()
         if receipt is not None and plan.retain == "nothing":
@@ -238,13 +259,7 @@ class ClaudeBatchToParquetOperator(BaseOperator):
             folder,
             plan,
             Destination.at(self.destination, map_index=context["ti"].map_index),
-            how=PublishHow.of(
-                key=plan.settings.key,
-                partition_by=self.partition_by,
-                sort_by=self.sort_by,
-                max_file_bytes=self.max_file_bytes,
-                keep_old=self.keep_old,
-            ),
+            how=self._layout(key=plan.settings.key),
             gate=Gate.of(self.max_error_rate, min_error_count=self.min_error_count),
             checks=self.checks,
             rounds_stopped=stopped,
@@ -257,7 +272,19 @@ class ClaudeBatchToParquetOperator(BaseOperator):
         add_to_outlet_events(self, context, receipt, folder.uri)
         return receipt
 
+    def _layout(self, *, key: Sequence[str]) -> PublishHow:
+        return PublishHow.of(
+            key=key,
+            partition_by=self.partition_by,
+            sort_by=self.sort_by,
+            max_file_bytes=self.max_file_bytes,
+            keep_old=self.keep_old,
+        )
+
     def _wait(self, pause: Pause, context: Context, *, cancels_at_deadline: bool) -> None:
+        if self.batch_ids is not None:
+            wait_for_batches(self, pause)
+            return
         folder, plan, hook = self._open()
         cancel_at = None
         if plan.deadline is not None and pause.is_for_results and cancels_at_deadline:

@@ -57,6 +57,7 @@ class Submission:
         cap=None,
         pilot=0,
         primes_cache=False,
+        chunk_rows=2,
         **arguments,
     ):
         given = {
@@ -69,7 +70,7 @@ class Submission:
         }
         spec = make_spec(claude_conn_id="anthropic_default", source=[sql, parameters], **given)
         check = check_spec(spec, self.hook.client)
-        with open_query(sql, sql_conn_id="warehouse", parameters=parameters, chunk_rows=2) as reader:
+        with open_query(sql, sql_conn_id="warehouse", parameters=parameters, chunk_rows=chunk_rows) as reader:
             return take_snapshot(
                 self.folder,
                 reader,

@@ -3,6 +3,8 @@
 import dataclasses
 import datetime as dt
 import sqlite3
+import sys
+import time
 from decimal import Decimal
 
 import pytest
@@ -10,7 +12,9 @@ import pytest
 from airflow_provider_claude_batch.core.durations import to_timedelta
 from airflow_provider_claude_batch.errors import ClaudeBatchInputError
 from airflow_provider_claude_batch.submission.answer_index import AnswerIndex, AskedRequests
+from airflow_provider_claude_batch.submission.land_taken import BILLED_COLUMNS
 from airflow_provider_claude_batch.submission.manifest_folder import ManifestFolder
+from airflow_provider_claude_batch.submission.pauses import Pause
 from airflow_provider_claude_batch.submission.reuse import add_earlier_runs
 from airflow_provider_claude_batch.submission.staging import TaskInstanceId
 from airflow_provider_claude_batch.submission.takeover import Takeover
@@ -39,7 +43,8 @@ def run(submission, emulator, tmp_path):
         night = dataclasses.replace(submission, folder=folder)
         night.snapshot(identity=identity, takeover=takeover, **arguments)
         night.send()
-        night.finish()
+        while (steps := night.finish()) and isinstance(steps[-1], Pause):
+            time.sleep(1)
         return night.publish().sort_by("id")
 
     return run_of
@@ -136,6 +141,33 @@ def test_a_changed_prompt_is_another_question(run, emulator):
     run("one", identity="a" * 16)
     run("two", identity="b" * 16, prompt="Which one is this: {body}")
     assert created(emulator) == [5, 5]
+
+
+@pytest.mark.proof
+def test_a_hundred_thousand_rows_that_have_not_changed_are_not_sent_again(run, emulator, table, capsys):
+    emulator.settings(tier="scale")
+    with sqlite3.connect(table) as connection:
+        connection.execute("delete from items")
+        connection.executemany(
+            "insert into items values (?, ?)", ((i, f"thing {i} is made of iron") for i in range(100_000))
+        )
+    connection.close()
+    seconds, runs = [], []
+    for number, run_id in enumerate(["one", "two", "three"]):
+        if run_id == "three":
+            change(table, "update items set body = body || ' and rust' where id % 100 = 7")
+        started = time.perf_counter()
+        runs.append(run(run_id, identity=f"{number:x}" * 16, chunk_rows=10_000))
+        seconds.append(time.perf_counter() - started)
+    first, second, third = runs
+    assert created(emulator)[-1] == 1_000
+    assert sum(created(emulator)) == 101_000
+    kept = [name for name in first.column_names if name not in {"claude_reused_from", *BILLED_COLUMNS}]
+    assert second.select(kept).equals(first.select(kept))
+    assert third["claude_reused_from"].null_count == 1_000
+    with capsys.disabled():
+        again, changed = seconds[1] / seconds[0], seconds[2] / seconds[0]
+        sys.stdout.write(f"\nunchanged: {again:.2f} x the first run, 1 % changed: {changed:.2f} x\n")
 
 
 def test_an_index_gives_each_answer_away_once(tmp_path):
