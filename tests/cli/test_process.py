@@ -121,7 +121,9 @@ def test_output_that_nobody_reads_is_no_error_with_a_traceback(home, submission,
             timeout=60,
             check=False,
         )
-    assert (ran.returncode, ran.stderr) == (1, "")
+    # Airflow 3.1 tells of its database when it is imported first.
+    said = [line for line in ran.stderr.splitlines() if "[alembic." not in line]
+    assert (ran.returncode, said) == (1, [])
 
 
 @pytest.mark.parametrize("command", [command.name for command in COMMANDS])
