@@ -7,7 +7,12 @@ from decimal import Decimal
 import pytest
 
 from airflow_provider_claude_batch.core.gate import Gate
-from airflow_provider_claude_batch.errors import CostCapError, CostCapReachedError, PilotFailedError
+from airflow_provider_claude_batch.errors import (
+    CostCapError,
+    CostCapReachedError,
+    PilotFailedError,
+    ResultsIncompleteError,
+)
 from airflow_provider_claude_batch.submission.manifest_folder import require_plan
 from airflow_provider_claude_batch.submission.pauses import Pause
 from airflow_provider_claude_batch.submission.rounds import RoundsStopped
@@ -119,6 +124,33 @@ def test_tools_without_a_bound_are_refused_under_a_cap(submission, emulator):
         submission.snapshot(cap=Decimal(5), request_params={"tools": tools})
 
 
+def test_a_shard_that_was_never_accepted_does_not_stand_in_its_own_way(submission, emulator, table):
+    add_rows(table, 15)
+    submission.snapshot(cap=Decimal(1000), max_tokens=2000)
+    (worst,) = worst_case(submission)
+    emulator.fail_once("create", after="received", with_="reset-connection")
+    submission.send(cap=worst)
+    assert emulator.batches == []
+    emulator.advance(1000)
+    (sent,) = submission.send(cap=worst)
+    assert sent.shard.requests == 20
+
+
+def test_a_batch_that_was_deleted_in_flight_ends_the_task_and_not_in_a_wait_for_ever(
+    submission, emulator, table
+):
+    add_rows(table, 15)
+    submission.snapshot(cap=Decimal(1000), max_requests=10, max_tokens=2000)
+    cap = max(worst_case(submission)) * Decimal("1.5")
+    emulator.settings(seconds_per_batch=600)
+    sent, _ = submission.send(cap=cap)
+    emulator.advance(700)
+    submission.hook.delete_batch(sent.batch.batch_id)
+    with pytest.raises(ResultsIncompleteError, match="max_cost_usd cannot be kept"):
+        submission.send(cap=cap)
+    assert emulator.calls.count_of("create") == 1
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_the_cap_is_never_exceeded_whatever_happens(submission, emulator, table, seed):
     run_with_faults(submission, emulator, table, seed)
@@ -136,6 +168,9 @@ def run_with_faults(submission, emulator, table, seed):
     for kind in ("errored", "expired", "max_tokens", "invalid-output"):
         extra = {"error_type": "overloaded_error"} if kind == "errored" else {}
         emulator.fail("lines", with_=kind, share=chance.uniform(0, 0.3), times=None, **extra)
+    for _ in range(chance.randrange(3)):
+        stage = chance.choice(["received", "accepted"])
+        emulator.fail_once("create", after=stage, with_="reset-connection")
     emulator.settings(seconds_per_batch=600)
     max_tokens = chance.randrange(20, 400)
     submission.snapshot(cap=Decimal(1000), max_requests=chance.randrange(5, 20), max_tokens=max_tokens)
