@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from airflow_provider_claude_batch.submission.manifest_folder import ManifestFolder, require_plan
+from airflow_provider_claude_batch.submission.running import is_answered, look_at_batches
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,12 +42,18 @@ def cancel_what_runs(folder: ManifestFolder, hook: ClaudeBatchHook) -> list[str]
 
     plan, _ = require_plan(folder)
     canceled = []
-    for batch in [batch for record in folder.rounds(plan) for _, batch in folder.batches(record)]:
-        if batch is None or hook.retrieve_batch(batch.batch_id).processing_status != "in_progress":
+    unanswered = {
+        batch.batch_id: batch.created_at
+        for record in folder.rounds(plan)
+        for shard, batch in folder.batches(record)
+        if batch is not None and not is_answered(folder, record, shard)
+    }
+    for batch_id in look_at_batches(hook, unanswered).running:
+        if hook.retrieve_batch(batch_id).processing_status != "in_progress":
             continue
         try:
-            hook.cancel_batch(batch.batch_id)
+            hook.cancel_batch(batch_id)
         except (BadRequestError, ConflictError):
             continue
-        canceled.append(batch.batch_id)
+        canceled.append(batch_id)
     return canceled

@@ -44,8 +44,8 @@ def _asked_rows(folder: ManifestFolder, rounds: Sequence[Round]) -> Iterator[pa.
     for record, following in zip(rounds, [*rounds[1:], None], strict=True):
         went_on = None
         if following is not None:
-            went_on = previous_custom_ids(folder, following, following.shards)
-        for shard in record.shards:
+            went_on = previous_custom_ids(folder, following, folder.sent_shards(following))
+        for shard in folder.sent_shards(record) if record.index else record.shards:
             with folder.folder.open(names.results_path(record.index, shard.index)) as file:
                 results = pq.ParquetFile(file)
                 stays = None

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import logging
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
@@ -26,7 +27,7 @@ from airflow_provider_claude_batch.submission.rereads import BrokenReadError, Re
 from airflow_provider_claude_batch.submission.storage import scratch_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     import pyarrow as pa
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 #: Bytes in memory after which rows become a row group of the file.
-_ROW_GROUP_BYTES = 8_000_000
+_ROW_GROUP_BYTES = 5_000_000
 
 #: Below 500, statuses that pass by themselves; the API says 404 of live batches now and then.
 _TEMPORARY = (
@@ -214,7 +215,11 @@ def _write(path: Path, rows: Iterable[pa.RecordBatch], schema: pa.Schema) -> Non
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    with pq.ParquetWriter(path, schema, compression="zstd") as writer, ThreadPoolExecutor(1) as thread:
+    with (
+        _system_memory(),
+        pq.ParquetWriter(path, schema, compression="zstd") as writer,
+        ThreadPoolExecutor(1) as thread,
+    ):
         written = thread.submit(lambda: None)
         gathered: list[pa.RecordBatch] = []
         for batch in rows:
@@ -226,6 +231,19 @@ def _write(path: Path, rows: Iterable[pa.RecordBatch], schema: pa.Schema) -> Non
         written.result()
         if gathered:
             writer.write_table(pa.Table.from_batches(gathered))
+
+
+@contextmanager
+def _system_memory() -> Iterator[None]:
+    """Let Arrow take memory from the system: its own allocator keeps what other threads have freed."""
+    import pyarrow as pa
+
+    pool = pa.default_memory_pool()
+    pa.set_memory_pool(pa.system_memory_pool())
+    try:
+        yield
+    finally:
+        pa.set_memory_pool(pool)
 
 
 def _is_temporary(error: Exception) -> bool:

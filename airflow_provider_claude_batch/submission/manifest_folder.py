@@ -94,17 +94,18 @@ class ManifestFolder:
             found.append(record)
         return found
 
-    def commit_round(self, record: Round) -> Round | None:
+    def commit_round(self, record: Round, *, identity: str) -> Round | None:
         """
         Say that a later round's shards are whole, exclusively.
 
+        :param identity: Of the snapshot.
         :return: The round that is on record now, this one or another try's; ``None`` where a later generation
             has closed the submission.
         """
         try:
-            self.folder.write_new(names.record_path(record.index, record.identity), to_json(record))
+            self.folder.write_new(names.record_path(record.index, identity), to_json(record))
         except FileExistsError:
-            found = self.read_round(record.index, record.identity)
+            found = self.read_round(record.index, identity)
             if found is None:
                 raise
             record = found
@@ -138,6 +139,10 @@ class ManifestFolder:
                 break
             found.append((sent, self._read(names.refused_path(round_index, shard, attempt), Refused)))
         return found
+
+    def is_closed(self, round_index: int, shard: int) -> bool:
+        """Return whether a shard was not sent and never will be."""
+        return any(sent.is_closed for sent, _ in self.attempts(round_index, shard))
 
     def write_refused(self, round_index: int, shard: int, record: Refused) -> None:
         """Say that the API gave an attempt a definite no."""
@@ -201,6 +206,10 @@ class ManifestFolder:
         """Yield each shard of a round with its batch."""
         for shard in record.shards:
             yield shard, self.read_batch(record.index, shard.index)
+
+    def sent_shards(self, record: Round) -> list[ShardRecord]:
+        """Return the shards of a later round that are batches; those that were closed are none."""
+        return [shard for shard, batch in self.batches(record) if batch is not None]
 
     def read_keys(self, round_index: int, shard: int, identity: str) -> pa.Table:
         """

@@ -86,6 +86,9 @@ class NextKeys:
                 columns.append(pa.nulls(len(custom_ids), field_.type))
                 continue
             column = rows.column(_source_of(field_.name)).combine_chunks()
+            if field_.name.startswith("claude_prior_") and not field_.nullable:
+                # A request without a line has no tokens, not even none of them.
+                column = column.fill_null(0)
             columns.append(column.cast(field_.type))
         return pa.RecordBatch.from_arrays(columns, schema=self._schema)
 

@@ -1,12 +1,13 @@
 """
 The next round of a submission: the requests of the rows that can still improve, as shards of their own.
 
-Made of what is on record only, so that making it again makes the same; ``round.json`` is written last.
+Made of what is on record only, in files of its own; ``round.json`` is written last, exclusively.
 """
 
 from __future__ import annotations
 
 import itertools
+import secrets
 from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -107,13 +108,15 @@ def make_round(
     if made.no_credit or not any(going):
         return made
     shards: list[ShardRecord] = []
+    # A try that is late writes no file of the round that another has sent.
+    identity = secrets.token_hex(8)
     schema = next_keys_schema(folder, last)
     with scratch_folder() as scratch, ExitStack() as stack:
         writer = ShardsWriter(
             folder.folder,
             scratch,
             round_index=last.index + 1,
-            identity=plan.identity,
+            identity=identity,
             keys_schema=schema,
             cutter=cutter,
             prices=None if rules.usd_left is None else price_list(plan.created_at),
@@ -139,7 +142,8 @@ def make_round(
     made.too_dear = _too_dear(shards, rules.usd_left)
     if made.too_dear is not None:
         return made
-    made.record = folder.commit_round(Round(index=last.index + 1, identity=plan.identity, shards=shards))
+    following = Round(index=last.index + 1, identity=identity, shards=shards)
+    made.record = folder.commit_round(following, identity=plan.identity)
     return made
 
 

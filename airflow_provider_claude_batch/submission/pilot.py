@@ -7,7 +7,7 @@ Its rows are part of the result and are not paid for twice. It writes the prompt
 from __future__ import annotations
 
 from array import array
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from airflow_provider_claude_batch.core.manifest import PilotResult
@@ -54,7 +54,8 @@ class Pilot:
         if result is None and pilot.requests:
             batch = self.folder.read_batch(0, 0)
             if batch is None or self.hook.retrieve_batch(batch.batch_id).processing_status != "ended":
-                return Pause.for_running_batches([batch.batch_id] if batch is not None else [])
+                pause = Pause.for_running_batches([batch.batch_id] if batch is not None else [])
+                return replace(pause, holds_the_rest=True)
             if self.plan.primes_cache:
                 return None
             if not self.folder.has_results(0, 0):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from airflow_provider_claude_batch.errors import ClaudeBatchInputError
 from airflow_provider_claude_batch.submission.manifest_folder import ManifestFolder, require_plan
+from airflow_provider_claude_batch.submission.running import is_answered
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,7 +18,8 @@ class SubmissionReference:
     One submission, as its submit task returned it.
 
     :param manifest: URI of the manifest folder.
-    :param batch_ids: Its batches, in the order of the shards.
+    :param batch_ids: Its batches, in the order of the shards; none of those whose answers were taken and are
+        there.
     :param request_count: Requests in all of them.
     """
 
@@ -45,7 +47,12 @@ def read_reference(uri: str) -> SubmissionReference:
     """
     folder = ManifestFolder.at(uri)
     plan, first_round = require_plan(folder)
-    batches = [batch for _, batch in folder.batches(first_round) if batch is not None]
+    batches = [
+        batch
+        for shard, batch in folder.batches(first_round)
+        # Nobody has to wait for answers that are there, and their batch may be deleted.
+        if batch is not None and not (shard.taken and is_answered(folder, first_round, shard))
+    ]
     return SubmissionReference(
         manifest=folder.uri,
         claude_conn_id=plan.settings.claude_conn_id,

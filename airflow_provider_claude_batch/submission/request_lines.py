@@ -24,9 +24,11 @@ def request_lines(folder: ManifestFolder, record: Round, shard: ShardRecord) -> 
     where = folder
     if shard.taken is not None:
         where = ManifestFolder.at(shard.taken.manifest)
-        if (plan := where.read_plan()) is None:
+        plan = where.read_plan()
+        there = where.read_round(shard.taken.round_index, plan.identity) if plan is not None else None
+        if there is None:
             return
-        path = names.requests_path(shard.taken.round_index, shard.taken.shard_index, plan.identity)
+        path = names.requests_path(shard.taken.round_index, shard.taken.shard_index, there.identity)
     try:
         with where.folder.open(path) as file:
             stream = pa.CompressedInputStream(pa.PythonFile(file), "zstd")

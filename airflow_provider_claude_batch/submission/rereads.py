@@ -69,9 +69,9 @@ class Rereads:
                 if failures:
                     self.on_failing(0.0)
                 return found
-            failures += 1
             seconds = self.clock() - started
             if error is not None:
+                failures += 1
                 self.on_failing(seconds)
             asked = error.retry_after_seconds if isinstance(error, BrokenReadError) else None
             wait = max(pause, asked or 0.0)

@@ -11,18 +11,25 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from airflow_provider_claude_batch.core.check_request import max_tokens_limit
-from airflow_provider_claude_batch.errors import SubmissionUncertainError
+from airflow_provider_claude_batch.errors import (
+    CreateRefusedError,
+    PartlySentError,
+    SubmissionUncertainError,
+)
 from airflow_provider_claude_batch.hooks.model_facts import ModelCatalog
 from airflow_provider_claude_batch.submission import names
 from airflow_provider_claude_batch.submission.deployment import shard_cutter
 from airflow_provider_claude_batch.submission.land_taken import land, land_batch
 from airflow_provider_claude_batch.submission.next_round import RoundMaking, RoundRules, make_round
-from airflow_provider_claude_batch.submission.pauses import Pause
+from airflow_provider_claude_batch.submission.pauses import Pause, merge_pauses
+from airflow_provider_claude_batch.submission.retries import a_retry_can_help
+from airflow_provider_claude_batch.submission.running import is_answered, look_at_batches
+from airflow_provider_claude_batch.submission.search import Search
 from airflow_provider_claude_batch.submission.send import SendRules, SentShard, send_shards
+from airflow_provider_claude_batch.submission.settle import settle_round
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-    from datetime import datetime
 
     from airflow_provider_claude_batch.core.manifest import BatchRecord, Plan, Round, ShardRecord
     from airflow_provider_claude_batch.hooks.claude_batch import ClaudeBatchHook
@@ -106,7 +113,7 @@ class Rounds:
 
         A pause is the last thing yielded: after it, call again. Without one, every row is final.
 
-        :raises CreateRefusedError: The API refused a shard of a round; what is landed stays.
+        :raises CreateRefusedError: A shard of a round did not go out, for a reason that passes by itself.
         :raises ResultsIncompleteError: Results do not agree with what was sent.
         """
         while True:
@@ -124,44 +131,78 @@ class Rounds:
                 return
 
     def _finish_round(self, record: Round) -> Iterator[Step]:
-        shards = list(self.folder.batches(record))
-        if record.index and any(batch is None and shard.requests for shard, batch in shards):
-            steps = send_shards(
-                self.folder,
-                self.plan,
-                record,
-                self.hook,
-                rules=self.rules,
-                try_number=self.try_number,
-                clock=self.clock,
-                admit=self.budget.admit if self.budget is not None else None,
-            )
-            for step in steps:
-                if isinstance(step, Pause) or step.is_new:
-                    yield step
+        if record.index:
+            for step in self._send(record):
+                yield step
                 if isinstance(step, Pause):
                     return
-            shards = list(self.folder.batches(record))
+        # A later round may have been closed before all of it was sent.
+        shards = [
+            (shard, batch)
+            for shard, batch in self.folder.batches(record)
+            if batch is not None or not record.index
+        ]
         _check_known(self.folder, shards)
         not_landed = {
             batch.batch_id: batch.created_at
             for shard, batch in shards
-            if batch and not self._is_landed(record, shard, batch)
+            if batch and not is_answered(self.folder, record, shard)
         }
-        running = self._running(not_landed)
+        running = look_at_batches(self.hook, not_landed).running
         for shard, batch in shards:
             if batch is None or batch.batch_id not in running:
                 yield self._land(record, shard, batch)
         if running:
             yield Pause.for_running_batches(running)
 
-    def _running(self, batches: Mapping[str, datetime]) -> list[str]:
-        """Return those of some batches that the list shows as not ended."""
-        if not batches:
-            return []
-        listing = self.hook.list_batches(back_to=min(batches.values()))
-        ended = {batch.batch_id: batch.has_ended for batch in listing.batches}
-        return [batch_id for batch_id in batches if not ended.get(batch_id, True)]
+    def _send(self, record: Round) -> Iterator[Step]:
+        """Send what was not sent of a later round, or close it where it is not to be sent any more."""
+        unsent = [shard for shard, batch in self.folder.batches(record) if batch is None]
+        closed = [shard for shard in unsent if self.folder.is_closed(record.index, shard.index)]
+        if len(closed) == len(unsent):
+            return
+        why = "a part of the round was closed" if closed else self._why_not()
+        if why is not None:
+            yield self._close(record, why)
+            return
+        steps = send_shards(
+            self.folder,
+            self.plan,
+            record,
+            self.hook,
+            rules=self.rules,
+            try_number=self.try_number,
+            clock=self.clock,
+            admit=self.budget.admit if self.budget is not None else None,
+        )
+        try:
+            yield from (step for step in steps if isinstance(step, Pause) or step.is_new)
+        except (CreateRefusedError, PartlySentError) as error:
+            if a_retry_can_help(error):
+                raise
+            yield self._close(record, str(error))
+
+    def _close(self, record: Round, why: str) -> RoundsStopped | Pause:
+        """Make sure that what was not sent of a round never is; what may have been sent is waited for."""
+        search = Search(
+            folder=self.folder,
+            plan=self.plan,
+            record=record,
+            hook=self.hook,
+            grace=self.rules.grace,
+            clock=self.clock,
+        )
+        pauses = list(settle_round(search, try_number=self.try_number))
+        return merge_pauses(pauses) if pauses else RoundsStopped(why)
+
+    def _why_not(self) -> str | None:
+        """Say why nothing more is to be sent, or ``None``."""
+        if self.folder.is_canceled():
+            return "the submission was canceled with claude-batch cancel"
+        deadline = self.plan.deadline
+        if deadline is not None and (deadline - self.clock()).total_seconds() <= self.deadline_margin:
+            return f"answers are needed by {deadline.isoformat()}"
+        return None
 
     def _is_landed(self, record: Round, shard: ShardRecord, batch: BatchRecord) -> bool:
         return batch.loaded_at is not None and self.folder.has_results(record.index, shard.index)
@@ -181,11 +222,10 @@ class Rounds:
     def _next(self, rounds: list[Round]) -> RoundBegun | RoundsStopped | None:
         if len(rounds) >= self.max_rounds or self.folder.folder.exists(names.RECEIPT):
             return None
-        if self.folder.is_canceled():
-            return RoundsStopped("the submission was canceled with claude-batch cancel")
-        deadline = self.plan.deadline
-        if deadline is not None and (deadline - self.clock()).total_seconds() <= self.deadline_margin:
-            return RoundsStopped(f"answers are needed by {deadline.isoformat()}")
+        if any(self.folder.is_closed(rounds[-1].index, shard.index) for shard in rounds[-1].shards):
+            return None
+        if (why := self._why_not()) is not None:
+            return RoundsStopped(why)
         stopped_by = self.folder.try_without_credit(rounds[-1].index)
         rules = RoundRules(
             grow_max_tokens=self.grow_max_tokens,

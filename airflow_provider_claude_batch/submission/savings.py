@@ -27,7 +27,7 @@ def reuse_saving(folder: ManifestFolder, plan: Plan, first_round: Round, tally: 
     for shard in first_round.shards:
         if shard.taken is not None:
             saved += _taken_cost(folder, first_round, shard)
-    asked = tally.rows - tally.reused - plan.rejected_rows
+    asked = tally.rows - tally.reused - plan.rejected_rows * plan.settings.samples_per_row
     if plan.repeated_requests and asked > 0:
         saved += tally.cost_usd / asked * plan.repeated_requests
     return saved

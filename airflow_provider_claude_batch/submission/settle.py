@@ -48,32 +48,32 @@ def settle_generations(
         _close_rounds(folder, plan)
         for record in folder.rounds(plan):
             search = Search(folder=folder, plan=plan, record=record, hook=hook, grace=grace, clock=clock)
-            pauses += _settle_round(search, try_number=try_number)
+            pauses += settle_round(search, try_number=try_number)
     return pauses
 
 
 def _close_rounds(folder: ManifestFolder, plan: Plan) -> None:
     """Say that there is no further round: a load of that generation that is still at it makes none."""
     while True:
-        index = len(folder.rounds(plan))
-        if folder.commit_round(Round(index=index, identity=plan.identity, shards=[], is_closed=True)) is None:
+        end = Round(index=len(folder.rounds(plan)), identity=plan.identity, shards=[], is_closed=True)
+        if folder.commit_round(end, identity=plan.identity) is None:
             return
 
 
-def _settle_round(search: Search, *, try_number: int) -> Iterator[Pause]:
+def settle_round(search: Search, *, try_number: int) -> Iterator[Pause]:
+    """Do so for one round; yields what has to be waited for."""
     for shard, batch in search.folder.batches(search.record):
-        if batch is not None or not shard.requests or _is_closed(search, shard):
+        if (
+            batch is not None
+            or not shard.requests
+            or search.folder.is_closed(search.record.index, shard.index)
+        ):
             continue
         decision, listing = search.decide(shard)
         if decision.action == "wait":
             yield search_pause(shard, decision, listing)
         elif decision.action == "send":
             _close(search, shard, attempt=decision.attempt, try_number=try_number)
-
-
-def _is_closed(search: Search, shard: ShardRecord) -> bool:
-    attempts = search.folder.attempts(search.record.index, shard.index)
-    return any(sent.is_closed for sent, _ in attempts)
 
 
 def _close(search: Search, shard: ShardRecord, *, attempt: int, try_number: int) -> None:

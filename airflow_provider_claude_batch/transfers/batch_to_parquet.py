@@ -236,7 +236,7 @@ class ClaudeBatchToParquetOperator(BaseOperator):
                 return step
             log_step(self, step)
             count_step(context["ti"], step, max_queued_requests=rounds.rules.max_queued_requests)
-            stopped = step.why if isinstance(step, RoundsStopped) else ""
+            stopped = step.why if isinstance(step, RoundsStopped) else stopped
         receipt = self._publish(folder, plan, context, stopped=stopped)
         if self.delete_after_load and (deleted := delete_batches(folder, plan, hook)):
             self.log.info("Deleted at Anthropic: %s", ", ".join(deleted))

@@ -1,5 +1,6 @@
 """The cap holds for the worst case of what is in flight, and the real cost makes room for the rest."""
 
+import dataclasses
 import random
 import sqlite3
 from decimal import Decimal
@@ -13,9 +14,13 @@ from airflow_provider_claude_batch.errors import (
     PilotFailedError,
     ResultsIncompleteError,
 )
-from airflow_provider_claude_batch.submission.manifest_folder import require_plan
+from airflow_provider_claude_batch.hooks.listing import Account
+from airflow_provider_claude_batch.submission.manifest_folder import ManifestFolder, require_plan
 from airflow_provider_claude_batch.submission.pauses import Pause
 from airflow_provider_claude_batch.submission.rounds import RoundsStopped
+from tests.provider.submitting import takeover_from
+
+ACCOUNT = Account(organization_id=None, workspace_id=None)
 
 
 def add_rows(table, count):
@@ -149,6 +154,31 @@ def test_a_batch_that_was_deleted_in_flight_ends_the_task_and_not_in_a_wait_for_
     with pytest.raises(ResultsIncompleteError, match="max_cost_usd cannot be kept"):
         submission.send(cap=cap)
     assert emulator.calls.count_of("create") == 1
+
+
+@pytest.mark.parametrize("has_ended", [True, False])
+def test_answers_taken_from_an_unpublished_generation_count_under_the_cap(
+    submission, emulator, table, has_ended
+):
+    emulator.settings(seconds_per_batch=600)
+    submission.snapshot(max_tokens=20)
+    submission.send()
+    emulator.advance(700 if has_ended else 0)
+    takeover = takeover_from([submission.folder], submission.hook, account=ACCOUNT)
+    add_rows(table, 15)
+    folder = ManifestFolder.at(submission.folder.uri.replace("/g00", "/g01"))
+    second = dataclasses.replace(submission, folder=folder)
+    second.snapshot(cap=Decimal(1000), max_tokens=20, identity="b" * 16, takeover=takeover)
+    _, record = require_plan(second.folder)
+    cap = Decimal(record.shards[0].worst_case_usd) * Decimal("1.00001")
+    if not has_ended:
+        (pause,) = second.send(cap=cap)
+        assert pause.batch_ids == (emulator.batches[0]["id"],)
+        emulator.advance(700)
+    with pytest.raises(CostCapReachedError, match="are billed"):
+        second.send(cap=cap)
+    assert emulator.calls.count_of("create") == 1
+    assert len(second.send(cap=cap + billed(emulator))) == 2
 
 
 @pytest.mark.parametrize("seed", range(5))

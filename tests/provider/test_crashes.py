@@ -29,7 +29,7 @@ from airflow_provider_claude_batch.submission.staging import (
     submission_folder,
 )
 from airflow_provider_claude_batch.submission.storage import Folder
-from tests.provider.submitting import RULES
+from tests.provider.submitting import RULES, create_batches
 
 
 @pytest.fixture
@@ -233,11 +233,12 @@ def test_mapped_loads_write_objects_of_their_own(tmp_path):
         Destination.at(f"{tmp_path}/x.parquet", map_index=0)
 
 
-def test_a_batch_with_other_counts_than_its_shard_publishes_nothing(submission, emulator):
+def test_a_batch_that_answers_other_requests_publishes_nothing(submission, emulator):
     submission.snapshot()
     submission.send()
-    _, record = require_plan(submission.folder)
-    more = dataclasses.replace(record, shards=[dataclasses.replace(record.shards[0], requests=6)])
-    submission.folder.write_round(more)
+    batch = submission.folder.read_batch(0, 0)
+    (other,) = create_batches()
+    submission.folder.write_batch(0, 0, dataclasses.replace(batch, batch_id=other))
     with pytest.raises(RuntimeError, match="Nothing is published"):
         submission.land()
+    assert not submission.folder.has_results(0, 0)

@@ -11,10 +11,13 @@ import pytest
 
 from airflow_provider_claude_batch.core.durations import to_timedelta
 from airflow_provider_claude_batch.errors import ClaudeBatchInputError
+from airflow_provider_claude_batch.hooks.claude_batch import ClaudeBatchHook
 from airflow_provider_claude_batch.submission.answer_index import AnswerIndex, AskedRequests
+from airflow_provider_claude_batch.submission.deadline import cancel_what_runs
 from airflow_provider_claude_batch.submission.land_taken import BILLED_COLUMNS
 from airflow_provider_claude_batch.submission.manifest_folder import ManifestFolder
 from airflow_provider_claude_batch.submission.pauses import Pause
+from airflow_provider_claude_batch.submission.reference import read_reference
 from airflow_provider_claude_batch.submission.reuse import add_earlier_runs
 from airflow_provider_claude_batch.submission.staging import TaskInstanceId
 from airflow_provider_claude_batch.submission.takeover import Takeover
@@ -121,6 +124,18 @@ def test_a_third_run_takes_from_where_the_answers_were_given(run, emulator):
     third = run("three", identity="c" * 16)
     assert created(emulator) == [5]
     assert third["claude_batch_id"].equals(first["claude_batch_id"])
+
+
+def test_nobody_waits_for_a_batch_whose_answers_are_there_and_that_is_deleted(run, emulator, tmp_path):
+    run("one", identity="a" * 16)
+    hook = ClaudeBatchHook()
+    with hook.client:
+        hook.delete_batch(emulator.batches[0]["id"])
+        second = run("two", identity="b" * 16)
+        folder = ManifestFolder.at(str(tmp_path / "runs" / "labels" / "two" / "submit" / "g00"))
+        assert cancel_what_runs(folder, hook) == []
+    assert read_reference(folder.uri).batch_ids == ()
+    assert second["claude_outcome"].to_pylist() == ["ok"] * 5
 
 
 def test_answers_that_are_too_old_are_asked_for_again(run, emulator):

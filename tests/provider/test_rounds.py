@@ -4,8 +4,10 @@ import datetime as dt
 
 import pytest
 
+from airflow_provider_claude_batch.core.requests_to_shards import ShardCutter
 from airflow_provider_claude_batch.submission.loading import delete_batches
 from airflow_provider_claude_batch.submission.manifest_folder import require_plan
+from airflow_provider_claude_batch.submission.next_round import RoundRules, make_round
 from airflow_provider_claude_batch.submission.pauses import Pause
 from airflow_provider_claude_batch.submission.rounds import RoundBegun, RoundsStopped
 from airflow_provider_claude_batch.submission.settle import settle_generations
@@ -142,6 +144,15 @@ def test_a_round_that_runs_is_waited_for_and_found_again(sent, emulator):
     assert submission.final()["claude_outcome"].to_pylist() == ["ok"] * 5
 
 
+def test_a_round_that_the_list_does_not_show_yet_is_waited_for(sent, emulator):
+    submission = sent({"with_": "expired", "count": 2})
+    emulator.settings(seconds_per_batch=3600)
+    emulator.fail("list", with_="lag", seconds=60, times=None)
+    *_, pause = submission.finish()
+    assert isinstance(pause, Pause)
+    assert pause.is_for_results
+
+
 def test_without_credit_no_round_begins(sent, emulator):
     message = "Your credit balance is too low to access the Anthropic API."
     submission = sent(
@@ -198,3 +209,45 @@ def test_only_own_batches_are_deleted_and_the_rows_are_still_there(sent, emulato
     assert [batch["id"] for batch in emulator.batches] == [foreign]
     assert delete_batches(submission.folder, plan, submission.hook) == []
     assert submission.final()["claude_outcome"].to_pylist() == ["ok"] * 5
+
+
+def test_a_late_try_with_other_arguments_changes_nothing_of_a_round_that_was_sent(sent, emulator):
+    submission = sent({"with_": "max_tokens", "count": 3}, {"with_": "invalid-output", "count": 1})
+    plan, first_round = require_plan(submission.folder)
+    emulator.settings(seconds_per_batch=3600)
+    submission.finish()
+    late = RoundRules(grow_max_tokens=1.0, credit_is_back=False, model_limit=lambda _model: None)
+    made = make_round(submission.folder, plan, [first_round], late, cutter=ShardCutter())
+    assert made.record == submission.folder.rounds(plan)[1]
+    emulator.advance(3600)
+    submission.finish()
+    rows = submission.final()
+    assert rows["claude_outcome"].to_pylist() == ["ok"] * 5
+    assert requests_created(emulator) == [5, 4]
+
+
+def refused_round(sent, emulator, **refusal):
+    submission = sent({"with_": "expired", "count": 2})
+    emulator.fail_once("create", with_="status", **refusal)
+    return submission
+
+
+def test_a_round_that_waits_is_not_sent_once_a_person_cancels(sent, emulator):
+    submission = refused_round(sent, emulator, status=429, retry_after=60)
+    assert isinstance(submission.finish()[-1], Pause)
+    submission.folder.mark_canceled()
+    assert any(isinstance(step, RoundsStopped) for step in submission.finish())
+    assert requests_created(emulator) == [5]
+    rows = submission.final()
+    assert sorted(rows["claude_outcome"].to_pylist()) == ["expired"] * 2 + ["ok"] * 3
+    assert rows["claude_rounds"].to_pylist() == [1] * 5
+    assert begun(submission.finish()) == []
+
+
+def test_a_round_that_the_api_refuses_leaves_the_rows_as_they_were(sent, emulator):
+    submission = refused_round(sent, emulator, status=403, error_type="permission_error")
+    assert any(isinstance(step, RoundsStopped) for step in submission.finish())
+    assert requests_created(emulator) == [5]
+    assert sorted(submission.final()["claude_outcome"].to_pylist()) == ["expired"] * 2 + ["ok"] * 3
+    assert begun(submission.finish()) == []
+    assert requests_created(emulator) == [5]
