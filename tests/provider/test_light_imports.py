@@ -10,12 +10,14 @@ PACKAGE = Path(airflow_provider_claude_batch.__file__).parent
 DAG_FACING = sorted(
     ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
     for folder in (
+        "decorators",
         "hooks",
         "links",
         "operators",
         "sensors",
         "sources",
         "submission",
+        "task_groups",
         "transfers",
         "triggers",
         "warehouse",

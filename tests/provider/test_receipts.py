@@ -1,17 +1,25 @@
 import dataclasses
 import datetime as dt
+import re
+import subprocess
+import sys
 from decimal import Decimal
+from pathlib import Path
 
 import duckdb
 import pytest
 
 from airflow_provider_claude_batch.core.manifest import to_json
+from airflow_provider_claude_batch.core.receipts_to_arrow import RECEIPTS_SCHEMA
 from airflow_provider_claude_batch.errors import ManifestUnreadableError
 from airflow_provider_claude_batch.submission.manifest_folder import ManifestFolder, require_plan
 from airflow_provider_claude_batch.submission.receipt import write_receipt
 from airflow_provider_claude_batch.submission.receipts import receipts_table, usual_output
 from airflow_provider_claude_batch.submission.storage import Folder
 from tests.receipts import NOON, receipt
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "costs.md"
+_BLOCK = re.compile(r"```python\n(.*?)```", re.DOTALL)
 
 
 @pytest.fixture
@@ -58,9 +66,8 @@ def test_where_nothing_was_published_the_table_is_empty(tmp_path):
 
 
 def test_a_receipt_from_before_costs_were_on_it_is_read(written):
-    old = b"\n".join(
-        line for line in to_json(receipt("a", days_ago=21)).splitlines() if b"usd" not in line and b"rounds" not in line
-    )
+    lines = to_json(receipt("a", days_ago=21)).splitlines()
+    old = b"\n".join(line for line in lines if b"usd" not in line and b"rounds" not in line)
     root = written(receipt("b"))
     Folder.at(root).write("_receipts/day=2026-11-01/a.json", old)
     assert receipts_table(root).column("cost_usd").to_pylist() == [None, Decimal("0.01")]
@@ -98,3 +105,19 @@ def test_without_earlier_runs_nothing_is_known(submission, tmp_path):
     submission.snapshot()
     plan = dataclasses.replace(require_plan(submission.folder)[0], staging_root=str(tmp_path))
     assert usual_output(plan, dag_id="label", now=NOON) is None
+
+
+def test_the_page_s_code_runs(written):
+    root = written(receipt("a", days_ago=2), receipt("b"))
+    (code,) = [block for block in _BLOCK.findall(DOCUMENT.read_text()) if "receipts_table" in block]
+    code = code.replace("/data/claude_batch", root) + "print(by_dag.to_dict(), by_day)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    last_line = run.stdout.splitlines()[-1]
+    assert last_line.startswith("{'label': Decimal('0.020000000000')} [(datetime.date(2026, 11, 20), ")
+
+
+def test_the_page_names_every_column():
+    table = DOCUMENT.read_text().partition("| column | type |")[2].partition("\n\n")[0]
+    first_cells = [line.split("|")[1] for line in table.splitlines()[2:]]
+    named = [name for cell in first_cells for name in re.findall(r"`(\w+)`", cell)]
+    assert named == RECEIPTS_SCHEMA.names
