@@ -12,8 +12,9 @@ Columns = Literal["answers"] | Sequence[str] | Mapping[str, str] | None
 
 _PREFIX = "claude_"
 
-#: Of our columns, those that a reader of the answers asks for.
-_WANTED = ("claude_custom_id", "claude_outcome", "claude_model", "claude_cost_usd")
+#: Of our columns, those that a reader of the answers asks for. Not the cost: a run that reuses an answer paid
+#: nothing for it, and would write that over what was paid.
+_WANTED = ("claude_custom_id", "claude_outcome", "claude_model")
 
 
 def written_columns(

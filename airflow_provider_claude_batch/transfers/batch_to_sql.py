@@ -57,8 +57,7 @@ class ClaudeBatchToSqlOperator(BaseOperator):
         ``claude_sample`` where a row was asked several times. Needs no constraint in the database.
     :param columns: Columns of the dataset to write: names, or a dict from names to those of the table;
         ``None`` for all. Default ``"answers"``: the row's and the answer's own columns, ``claude_custom_id``,
-        ``claude_outcome``, ``claude_model``, ``claude_cost_usd``, and ``claude_text`` where there was no
-        ``output_schema``.
+        ``claude_outcome``, ``claude_model``, and ``claude_text`` where there was no ``output_schema``.
     :param outcomes: Values of ``claude_outcome`` whose rows are written. Default: ``ok`` alone, so that a
         row that failed never takes the place of a good earlier answer. ``None`` for all rows.
     :param create_table: Make the table where it is not there (default), with types from the Parquet and, in

@@ -45,9 +45,11 @@ def test_shards_that_were_refused_or_not_reached_are_not_sent(submission, emulat
 
 
 def test_only_what_is_not_published_is_open(submission, staging, capsys):
-    stages.published(submission)
+    submission.snapshot()
+    submission.send()
+    submission.land()
     assert len(listed(capsys, staging, "--open")) == 1
-    submission.folder.folder.write("receipt.json", b"{}")
+    submission.publish()
     assert listed(capsys, staging, "--open") == []
     assert listed(capsys, staging)[0]["is_published"] is True
 

@@ -5,7 +5,11 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
+import boto3
 import pytest
+import s3fs
+from airflow.sdk.io import store as store_of_airflow
+from moto.server import ThreadedMotoServer
 
 from airflow_provider_claude_batch.emulator import Emulator
 from airflow_provider_claude_batch.hooks.claude_batch import ClaudeBatchHook
@@ -40,3 +44,27 @@ def submission(tmp_path: Path, table: Path, emulator: Emulator) -> Iterator[Subm
     hook = ClaudeBatchHook()
     with hook.client:
         yield Submission(ManifestFolder.at(str(tmp_path / "staging" / "g00")), tmp_path / "out", hook)
+
+
+@pytest.fixture(scope="session")
+def s3_endpoint() -> Iterator[str]:
+    """Return the address of an S3 server."""
+    server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def s3(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Return the URI of a bucket that every process of the test finds."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_endpoint)
+    # Both keep a file system for the life of the process, perhaps with the address of another server.
+    monkeypatch.setattr(store_of_airflow, "_STORE_CACHE", {})
+    s3fs.S3FileSystem.clear_instance_cache()
+    boto3.client("s3", endpoint_url=s3_endpoint).create_bucket(Bucket="lake")
+    return "s3://lake"

@@ -4,14 +4,11 @@ import json
 import threading
 from collections.abc import Callable
 
-import boto3
 import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import s3fs
-from airflow.sdk.io import store as store_of_airflow
-from moto.server import ThreadedMotoServer
 
 from airflow_provider_claude_batch.submission import dataset_files
 from airflow_provider_claude_batch.submission.dataset_how import PublishHow
@@ -24,29 +21,6 @@ VERSIONS = {
     for version, count in (("old", 400), ("new one", 300))
 }
 READS = 6
-
-
-@pytest.fixture(scope="module")
-def s3_endpoint():
-    server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
-
-
-@pytest.fixture
-def s3(s3_endpoint, monkeypatch):
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "testing")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_endpoint)
-    # Both keep a file system for the life of the process, with the address of another module's server.
-    monkeypatch.setattr(store_of_airflow, "_STORE_CACHE", {})
-    s3fs.S3FileSystem.clear_instance_cache()
-    boto3.client("s3", endpoint_url=s3_endpoint).create_bucket(Bucket="lake")
-    yield "s3://lake"
-    s3fs.S3FileSystem.clear_instance_cache()
 
 
 @pytest.fixture(params=["disk", pytest.param("s3", marks=pytest.mark.proof)])

@@ -4,35 +4,14 @@ import subprocess
 import sys
 from multiprocessing.pool import ThreadPool
 
-import boto3
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
-from moto.server import ThreadedMotoServer
 
 from airflow_provider_claude_batch.errors import DestinationError, StagingError
 from airflow_provider_claude_batch.submission.manifest_folder import ManifestFolder
 from airflow_provider_claude_batch.submission.names import safe_segment
 from airflow_provider_claude_batch.submission.publish import Destination
 from airflow_provider_claude_batch.submission.storage import Folder
-
-
-@pytest.fixture(scope="module")
-def s3_endpoint():
-    server = ThreadedMotoServer("127.0.0.1", port=0)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
-
-
-@pytest.fixture
-def s3(s3_endpoint, monkeypatch):
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "testing")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_endpoint)
-    boto3.client("s3", endpoint_url=s3_endpoint).create_bucket(Bucket="lake")
-    return "s3://lake"
 
 
 @pytest.fixture(params=["disk", "s3"])
