@@ -1,8 +1,8 @@
 """
 Texts of answers to the typed columns of the output schema, and why an answer does not fit it.
 
-msgspec says which texts fit; Arrow reads all of those at once. What Arrow has no JSON for (dictionaries, dates,
-times) is read as text and converted.
+msgspec is the judge of what fits. Arrow reads all answers at once; only where that leaves a doubt is an
+answer judged by itself.
 """
 
 from __future__ import annotations
@@ -12,20 +12,27 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import msgspec
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.json as pj
 
+from airflow_provider_claude_batch.core.answer_texts_to_arrow import (
+    NO_ANSWER,
+    converted,
+    incomplete_rows,
+    read_texts,
+    values_fit,
+)
 from airflow_provider_claude_batch.core.check_answer import answer_checker
 from airflow_provider_claude_batch.core.json_schema_to_arrow import answer_columns, answer_struct
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from numpy.typing import NDArray
+
 #: Where a path of the schema stands in msgspec's messages.
 _PATH = re.compile(r" - at `(\$[^`]*)`$")
-
-_NO_TEXT = "The answer has no text"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +48,19 @@ class Answers:
     misfits: pa.Array
 
 
+@dataclass(slots=True)
+class _Judged:
+    """
+    What msgspec said of some answers, by row.
+
+    :param misfits: Why an answer does not fit.
+    :param as_json: By column: what of an answer is kept as JSON.
+    """
+
+    misfits: dict[int, str]
+    as_json: dict[str, dict[int, str | None]]
+
+
 class AnswerReader:
     """
     Reads the answers to one output schema.
@@ -50,66 +70,104 @@ class AnswerReader:
 
     def __init__(self, json_schema: Mapping[str, object]) -> None:
         columns = answer_columns(json_schema)
-        self.fields = [pa.field(name, column.arrow) for name, column in columns.items()]
+        self._names = list(columns)
         self._fields_as_json = [(f"f{i}", name) for i, (name, c) in enumerate(columns.items()) if c.is_json]
-        as_json = {name for _, name in self._fields_as_json}
-        self._read_schema = pa.schema(
-            [(field.name, _read_type(field.type)) for field in self.fields if field.name not in as_json]
-        )
+        self._read = {name: column for name, column in columns.items() if not column.is_json}
         self._decode: Callable[[str], object] = msgspec.json.Decoder(answer_struct(columns)).decode
         self._check_rest = answer_checker(json_schema)
+        self._arrow_can_tell = not self._fields_as_json and self._check_rest is None
 
-    def read(self, texts: pa.Array) -> Answers:
+    def read(self, texts: pa.Array, *, is_likely: pa.Array | None = None) -> Answers:
         """
         Read answers.
 
         :param texts: One a row, null where there is none.
+        :param is_likely: By row; ``False`` for an answer that was cut or refused. It costs time if that is
+            wrong, and changes nothing.
         """
-        as_json: dict[str, list[str | None]] = {name: [] for _, name in self._fields_as_json}
-        misfits = pa.array([self._misfit(text, as_json) for text in texts.to_pylist()], pa.string())
-        # An object without any field is read as nulls, so rows stay where they are.
-        read = self._read_valid(pc.if_else(misfits.is_null(), texts, "{}"))
-        columns = {**read, **{name: pa.array(values, pa.string()) for name, values in as_json.items()}}
-        return Answers({field.name: columns[field.name] for field in self.fields}, misfits)
+        judged = _Judged({}, {name: {} for _, name in self._fields_as_json})
+        rows = np.arange(len(texts))
+        doubtful = self._doubtful(texts, is_likely) if self._arrow_can_tell else np.ones(len(texts), np.bool_)
+        self._judge(texts, rows[doubtful], judged)
+        read = self._read_certain(texts, doubtful, judged) if self._arrow_can_tell else None
+        if read is None:
+            if self._arrow_can_tell:
+                self._judge(texts, rows[~doubtful], judged)
+            read = self._read_judged(texts, judged)
+        columns = {
+            name: converted(read.field(i), column.arrow)
+            for i, (name, column) in enumerate(self._read.items())
+        }
+        for name, values in judged.as_json.items():
+            columns[name] = pa.array([values.get(row) for row in range(len(texts))], pa.string())
+        misfits = pa.array([judged.misfits.get(row) for row in range(len(texts))], pa.string())
+        return Answers({name: columns[name] for name in self._names}, misfits)
 
-    def _misfit(self, text: str | None, as_json: Mapping[str, list[str | None]]) -> str | None:
-        """Return why an answer does not fit; and add what of it is kept as JSON."""
-        answer, misfit = self._checked(text)
-        for field, name in self._fields_as_json:
-            as_json[name].append(None if misfit else _json_text(getattr(answer, field)))
-        return misfit
+    def _doubtful(self, texts: pa.Array, is_likely: pa.Array | None) -> NDArray[np.bool_]:
+        """Return which texts could be anything but one object, alone or with their neighbours."""
+        is_object = pc.and_(pc.starts_with(texts, "{"), pc.ends_with(texts, "}"))
+        likely = is_object if is_likely is None else pc.and_(is_object, is_likely)
+        doubtful: NDArray[np.bool_] = ~pc.fill_null(likely, fill_value=False).to_numpy(zero_copy_only=False)
+        return doubtful
+
+    def _read_certain(
+        self, texts: pa.Array, doubtful: NDArray[np.bool_], judged: _Judged
+    ) -> pa.StructArray | None:
+        """Return the answers, or ``None`` where Arrow alone cannot tell whether they fit."""
+        read = read_texts(_without(texts, judged.misfits), self._read, is_strict=True)
+        if read is None or not all(
+            values_fit(read.field(i), column) for i, column in enumerate(self._read.values())
+        ):
+            return None
+        found = len(judged.misfits)
+        self._judge(texts, np.flatnonzero(incomplete_rows(read) & ~doubtful), judged)
+        return read if len(judged.misfits) == found else self._read_judged(texts, judged)
+
+    def _read_judged(self, texts: pa.Array, judged: _Judged) -> pa.StructArray:
+        """Return the answers, all of which are known to fit or not to."""
+        fitting = _without(texts, judged.misfits)
+        read = read_texts(fitting, self._read, is_strict=False)
+        if read is None:
+            # They fit, but not in a form that Arrow reads, such as a field that is there twice.
+            plain = pa.array(map(self._plain, fitting.to_pylist()), pa.string())
+            read = read_texts(plain, self._read, is_strict=False)
+        if read is None:
+            raise AssertionError("Arrow cannot read valid answers")
+        return read
+
+    def _plain(self, text: str) -> str:
+        return text if text == NO_ANSWER else msgspec.json.encode(self._decode(text)).decode()
+
+    def _judge(self, texts: pa.Array, rows: NDArray[np.int64], judged: _Judged) -> None:
+        for row, text in zip(rows.tolist(), texts.take(pa.array(rows)).to_pylist(), strict=True):
+            answer, misfit = self._checked(text)
+            if misfit is not None:
+                judged.misfits[row] = misfit
+                continue
+            for field, name in self._fields_as_json:
+                judged.as_json[name][row] = _json_text(getattr(answer, field))
 
     def _checked(self, text: str | None) -> tuple[object, str | None]:
         if text is None:
-            return None, _NO_TEXT
+            return None, "The answer has no text"
         try:
             answer = self._decode(text)
         except (ValueError, RecursionError) as error:
-            return None, misfit_text(error)
+            return None, _misfit_text(error)
         if self._check_rest is not None and (misfit := self._check_rest(text)) is not None:
             return None, f"The answer breaks output_schema: {misfit}"
         return answer, None
 
-    def _read_valid(self, texts: pa.Array) -> dict[str, pa.Array]:
-        if not len(self._read_schema):
-            return {}
-        read = _parsed(texts, self._read_schema)
-        if read is None:
-            # Valid, but not in words that Arrow reads, such as 1.0 for an integer.
-            read = _parsed(pa.array(map(self._plain, texts.to_pylist()), pa.string()), self._read_schema)
-        if read is None:
-            raise AssertionError("Arrow cannot read valid answers")
-        kinds = {field.name: field.type for field in self.fields}
-        return {
-            name: _converted(read.column(name).combine_chunks(), kinds[name])
-            for name in self._read_schema.names
-        }
 
-    def _plain(self, text: str) -> str:
-        return text if text == "{}" else msgspec.json.encode(self._decode(text)).decode()
+def _without(texts: pa.Array, misfits: Mapping[int, str]) -> pa.Array:
+    if not misfits:
+        return texts
+    is_misfit = np.zeros(len(texts), np.bool_)
+    is_misfit[list(misfits)] = True
+    return pc.if_else(pa.array(is_misfit), NO_ANSWER, texts)
 
 
-def misfit_text(error: BaseException) -> str:
+def _misfit_text(error: BaseException) -> str:
     """
     Say where an answer does not fit its types, and nothing of what it says.
 
@@ -126,56 +184,3 @@ def misfit_text(error: BaseException) -> str:
 def _json_text(value: object) -> str | None:
     text = bytes(value).decode() if isinstance(value, msgspec.Raw) else None
     return None if text == "null" else text
-
-
-def _parsed(texts: pa.Array, schema: pa.Schema) -> pa.Table | None:
-    if not len(texts):
-        return schema.empty_table()
-    all_texts = pa.ListArray.from_arrays(pa.array([0, len(texts)], pa.int32()), texts)
-    block = pc.binary_join(all_texts, "\n")[0].as_buffer()
-    try:
-        table = pj.read_json(
-            pa.BufferReader(block),
-            read_options=pj.ReadOptions(use_threads=False, block_size=len(block) + 1),
-            parse_options=pj.ParseOptions(
-                explicit_schema=schema, newlines_in_values=True, unexpected_field_behavior="ignore"
-            ),
-        )
-    except pa.ArrowInvalid:
-        return None
-    return table if table.num_rows == len(texts) else None
-
-
-def _read_type(kind: pa.DataType) -> pa.DataType:
-    """Return the type that Arrow reads a value as; the rest is converted afterwards."""
-    if pa.types.is_struct(kind):
-        return pa.struct(
-            [(kind.field(i).name, _read_type(kind.field(i).type)) for i in range(kind.num_fields)]
-        )
-    if pa.types.is_list(kind):
-        return pa.list_(_read_type(kind.value_type))
-    is_text = pa.types.is_dictionary(kind) or pa.types.is_temporal(kind)
-    return pa.string() if is_text else kind
-
-
-def _converted(values: pa.Array, kind: pa.DataType) -> pa.Array:
-    if values.type == kind:
-        return values
-    if pa.types.is_struct(kind):
-        fields = [kind.field(i) for i in range(kind.num_fields)]
-        members = [_converted(values.field(i), field.type) for i, field in enumerate(fields)]
-        return pa.StructArray.from_arrays(members, fields=fields, mask=values.is_null())
-    if pa.types.is_list(kind):
-        items = _converted(values.values, kind.value_type)
-        return pa.ListArray.from_arrays(values.offsets, items, type=kind, mask=values.is_null())
-    if pa.types.is_dictionary(kind):
-        return pc.dictionary_encode(values).cast(kind)
-    return _moments(values, kind)
-
-
-def _moments(texts: pa.Array, kind: pa.DataType) -> pa.Array:
-    """Return dates or times; read by what checked them, which reads some spellings in its own way."""
-    import datetime as dt
-
-    moment = dt.date if pa.types.is_date(kind) else dt.datetime
-    return pa.array(msgspec.convert(texts.to_pylist(), list[moment | None]), kind)  # type: ignore[valid-type]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from operator import getitem
 from types import GenericAlias
 from typing import TYPE_CHECKING, Annotated, Literal, Optional, TypeGuard
@@ -38,6 +38,11 @@ _ANNOTATIONS = frozenset({"title", "description", "default", "examples", "$comme
 
 _BOUNDS = frozenset({"type", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"})
 
+#: Keywords of a scalar that leave it less than its type.
+_NARROWING = frozenset(
+    {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "minLength", "maxLength", "pattern"}
+)
+
 #: Keywords of each type that its values are checked against.
 _CHECKED = {
     "string": frozenset({"type", "minLength", "maxLength", "pattern"}),
@@ -57,11 +62,17 @@ class AnswerType:
     :param checked: The type that ``msgspec.json.decode`` checks the value against.
     :param arrow: The column's Arrow type.
     :param is_json: The column holds the value as JSON text, since Arrow has no type for it.
+    :param is_free: Every value of the Arrow type fits.
+    :param members: Of an object, by name.
+    :param item: Of an array.
     """
 
     checked: object
     arrow: pa.DataType
     is_json: bool = False
+    is_free: bool = False
+    members: Mapping[str, AnswerType] = field(default_factory=dict)
+    item: AnswerType | None = None
 
 
 def answer_columns(json_schema: Mapping[str, object]) -> dict[str, AnswerType]:
@@ -81,6 +92,28 @@ def answer_struct(columns: Mapping[str, AnswerType]) -> type[msgspec.Struct]:
     Return the class that a whole answer is decoded into; a field more or less than the schema's is an error.
     """
     return _struct("Answer", {name: column.checked for name, column in columns.items()})
+
+
+def open_object(node: object, *, path: str = "$") -> str | None:
+    """
+    Return the path of an object without declared properties, such as ``dict[str, str]``, or ``None``.
+
+    Structured outputs close every object, so the model could only leave such a one empty.
+
+    :param node: As :func:`~.output_schema.to_json_schema` returns it, or a part of it.
+    """
+    if not _is_object(node):
+        return None
+    properties = node.get("properties")
+    members = properties if _is_object(properties) else {}
+    if node.get("type") == "object" and not members:
+        return path
+    parts = [(f"{path}.{name}", member) for name, member in members.items()]
+    parts.append((f"{path}[]", node.get("items")))
+    for keyword in ("anyOf", "oneOf", "allOf"):
+        choices = node.get(keyword)
+        parts += [(path, choice) for choice in choices] if isinstance(choices, list) else []
+    return next((found for where, part in parts if (found := open_object(part, path=where))), None)
 
 
 def unchecked_part(json_schema: Mapping[str, object]) -> JsonObject | None:
@@ -144,7 +177,7 @@ def _answer_type(name: str, node: object) -> AnswerType:
         return _json_text()
     if (inner := _nullable(node)) is not None:
         member = _answer_type(name, inner)
-        return AnswerType(getitem(Optional, member.checked), member.arrow, member.is_json)
+        return replace(member, checked=getitem(Optional, member.checked))
     values = node.get("enum", [node["const"]] if "const" in node else None)
     if isinstance(values, list) and values:
         return _enum(values)
@@ -152,12 +185,7 @@ def _answer_type(name: str, node: object) -> AnswerType:
     if kind == "object":
         return _object(name, node)
     if kind == "array":
-        item = _answer_type(f"{name}_item", node.get("items", {}))
-        return (
-            _json_text()
-            if item.is_json
-            else AnswerType(GenericAlias(list, item.checked), pa.list_(item.arrow))
-        )
+        return _array(_answer_type(f"{name}_item", node.get("items", {})))
     return _scalar(kind, node)
 
 
@@ -168,7 +196,8 @@ def _scalar(kind: object, node: JsonObject) -> AnswerType:
         return _json_text()
     checked, arrow = _SCALARS[str(kind)]
     bounds = [*_range(str(kind), node), *_text_bounds(str(kind), node)]
-    return AnswerType(getitem(Annotated, (checked, *bounds)) if bounds else checked, arrow)
+    is_free = not node.keys() & _NARROWING
+    return AnswerType(getitem(Annotated, (checked, *bounds)) if bounds else checked, arrow, is_free=is_free)
 
 
 def _range(kind: str, node: JsonObject) -> list[msgspec.Meta]:
@@ -226,6 +255,12 @@ def _enum(values: list[object]) -> AnswerType:
     return AnswerType(getitem(Optional, checked) if nullable else checked, arrow)
 
 
+def _array(item: AnswerType) -> AnswerType:
+    if item.is_json:
+        return item
+    return AnswerType(GenericAlias(list, item.checked), pa.list_(item.arrow), item=item)
+
+
 def _object(name: str, node: JsonObject) -> AnswerType:
     properties = node.get("properties")
     if not _is_object(properties) or not properties:
@@ -234,7 +269,8 @@ def _object(name: str, node: JsonObject) -> AnswerType:
     if any(member.is_json for member in members.values()):
         return _json_text()
     struct = _struct(name, {member: inner.checked for member, inner in members.items()})
-    return AnswerType(struct, pa.struct([(member, inner.arrow) for member, inner in members.items()]))
+    arrow = pa.struct([(member, inner.arrow) for member, inner in members.items()])
+    return AnswerType(struct, arrow, members=members)
 
 
 def _nullable(node: JsonObject) -> JsonObject | None:

@@ -157,8 +157,8 @@ class Round:
     """
     ``rNN/round-IDENTITY.json``: the shards of one round are whole, and these are they.
 
-    :param identity: Of the snapshot; in the names of its files too, so that two tries which take a snapshot
-        at the same time never write the same file.
+    :param identity: In the names of its files, so that two tries which write at the same time never write
+        the same file: the snapshot's for the first round, one of its own for each later one.
     :param is_closed: There is no such round and never will be: a later generation has taken over.
     """
 

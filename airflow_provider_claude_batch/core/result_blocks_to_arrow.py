@@ -90,14 +90,29 @@ def content_texts(block: bytes) -> pa.Array:
 
 def read_at_once(block: bytes) -> pa.StructArray | None:
     """Return the lines in the API's own nesting, or ``None`` where Arrow cannot read them all."""
-    # Arrow reads values one after the other wherever lines end, and crashes on a null that comes first.
-    if not block.startswith(b"{"):
-        return None
-    lines = block.count(b"\n") + (not block.endswith(b"\n"))
-    read = _parsed(block)
+    lines = _objects_by_line(block)
+    read = None if lines is None else _parsed(block)
     if read is None or len(read) != lines or pc.struct_field(read, "custom_id").null_count:
         return None
     return read
+
+
+def _objects_by_line(block: bytes) -> int | None:
+    """
+    Count the lines of a block in which every line begins and ends with a brace; else return ``None``.
+
+    Arrow reads values one after the other wherever lines end, and crashes on a null that comes first. With
+    these lines, as many values as lines means one in each.
+    """
+    octets = np.frombuffer(block, np.uint8)
+    ends = np.flatnonzero(octets == ord("\n"))
+    if not len(ends) or ends[-1] != len(octets) - 1:
+        ends = np.append(ends, len(octets))
+    starts = np.concatenate([[0], ends[:-1] + 1])
+    if not (starts < ends).all():
+        return None
+    is_objects = (octets[starts] == ord("{")).all() and (octets[ends - 1] == ord("}")).all()
+    return len(ends) if is_objects else None
 
 
 def read_line_by_line(block: bytes) -> pa.StructArray:

@@ -1,14 +1,13 @@
 """
 A batch's results and the keys of their shard to the record batches of the Parquet: one row for every request.
 
-Lines come in any order. Blocks of them are decoded in threads, in which Arrow works without Python. In memory
+Lines come in any order. A block of them is decoded in a thread while the one before it is joined. In memory
 are the keys of one shard and a few blocks.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -65,9 +64,8 @@ OUR_FIELDS: tuple[tuple[str, pa.DataType], ...] = (
 CONTENT_FIELD = pa.field("claude_content", pa.string())
 
 #: Bytes of a block. Smaller ones cost time, larger ones memory.
-BLOCK_BYTES = 4_000_000
+BLOCK_BYTES = 2_000_000
 
-_DECODERS = 2
 _ROWS_WITHOUT_LINE = 8192
 
 
@@ -145,14 +143,14 @@ def results_to_arrow(
         price_list=price_list,
     )
     answers = None if json_schema is None else AnswerReader(json_schema)
-    for lines in _decoded(blocks, lambda block: _decode(block, answers, keep_content=keep_content), counts):
+    for lines in _decoded(blocks, lambda block: _columns(block, keep_content=keep_content), counts):
         counts.lines += lines.num_rows
         claims = rows.claim(lines.column("claude_custom_id"))
         counts.foreign += claims.foreign
         counts.doubled += claims.doubled
         ours = lines if len(claims.rows) == lines.num_rows else lines.take(pa.array(claims.lines))
         counts.unreadable += pc.sum(pc.equal(ours.column("claude_error_type"), UNREADABLE)).as_py() or 0
-        yield rows.answered(claims.rows, ours)
+        yield rows.answered(claims.rows, ours if answers is None else _with_answers(ours, answers))
     counts.missing = len(rows.missing())
     for missing in _cut(rows.missing()):
         yield rows.without_line(missing)
@@ -168,16 +166,16 @@ def _cut(rows: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
 def _decoded(
     blocks: Iterable[bytes], decode: Callable[[bytes], pa.RecordBatch], counts: LineCounts
 ) -> Iterator[pa.RecordBatch]:
-    """Decode blocks in threads, a few ahead of the one that is asked for."""
+    """Decode each block in a thread while the one before it is used."""
     try:
-        with ThreadPoolExecutor(_DECODERS) as threads:
-            ahead: deque[Future[pa.RecordBatch]] = deque()
+        with ThreadPoolExecutor(1) as thread:
+            ahead: Future[pa.RecordBatch] | None = None
             for block in blocks:
-                ahead.append(threads.submit(decode, block))
-                if len(ahead) > _DECODERS:
-                    yield ahead.popleft().result()
-            while ahead:
-                yield ahead.popleft().result()
+                last, ahead = ahead, thread.submit(decode, block)
+                if last is not None:
+                    yield last.result()
+            if ahead is not None:
+                yield ahead.result()
     except UnreadableBlockError as error:
         # Neither the line nor the decoder's words: both may quote an answer.
         raise ResultsIncompleteError(
@@ -186,16 +184,21 @@ def _decoded(
         ) from None
 
 
-def _decode(block: bytes, answers: AnswerReader | None, *, keep_content: bool) -> pa.RecordBatch:
+def _columns(block: bytes, *, keep_content: bool) -> pa.RecordBatch:
     """Return what a block's lines tell, by published name, and where the tokens were made."""
     lines = block_to_arrow(block)
     columns = {f"claude_{name}": lines.column(name) for name in lines.schema.names}
-    if answers is not None:
-        read = answers.read(columns["claude_text"])
-        columns.update(read.columns)
-        is_misfit = pc.and_(pc.equal(columns["claude_outcome"], "ok"), read.misfits.is_valid())
-        columns["claude_outcome"] = pc.if_else(is_misfit, "invalid_output", columns["claude_outcome"])
-        columns["claude_error_message"] = pc.if_else(is_misfit, read.misfits, columns["claude_error_message"])
     if keep_content:
         columns[CONTENT_FIELD.name] = content_texts(block)
     return pa.RecordBatch.from_pydict(columns)
+
+
+def _with_answers(lines: pa.RecordBatch, answers: AnswerReader) -> pa.RecordBatch:
+    """Return lines with the columns of their answers; one that does not fit is an outcome of its own."""
+    columns = {name: lines.column(name) for name in lines.schema.names}
+    is_ok = pc.equal(columns["claude_outcome"], "ok")
+    read = answers.read(columns["claude_text"], is_likely=is_ok)
+    is_misfit = pc.and_(is_ok, read.misfits.is_valid())
+    columns["claude_outcome"] = pc.if_else(is_misfit, "invalid_output", columns["claude_outcome"])
+    columns["claude_error_message"] = pc.if_else(is_misfit, read.misfits, columns["claude_error_message"])
+    return pa.RecordBatch.from_pydict({**columns, **read.columns})

@@ -72,7 +72,7 @@ class ShardWriter:
         index: int,
         identity: str,
         keys_schema: pa.Schema,
-        asked: Asked | None,
+        asked: Asked | None = None,
     ) -> None:
         import pyarrow as pa
         import pyarrow.parquet as pq

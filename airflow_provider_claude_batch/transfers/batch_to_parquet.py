@@ -32,6 +32,7 @@ from airflow_provider_claude_batch.submission.pauses import Pause
 from airflow_provider_claude_batch.submission.publish import Destination
 from airflow_provider_claude_batch.submission.reference import SubmissionReference, to_references
 from airflow_provider_claude_batch.submission.rereads import Rereads
+from airflow_provider_claude_batch.submission.retention import apply_retention
 from airflow_provider_claude_batch.submission.retries import a_retry_can_help
 from airflow_provider_claude_batch.submission.rounds import Rounds, RoundsStopped
 from airflow_provider_claude_batch.transfers.foreign_batches import (
@@ -214,7 +215,9 @@ class ClaudeBatchToParquetOperator(BaseOperator):
             self.log.info(
                 "Published at %s, and nothing of it was retained.", receipt.published_at.isoformat()
             )
-            return receipt_to_xcom(receipt, folder.uri)
+            # What a try that died behind the receipt had still to do.
+            apply_retention(folder, plan.retain)
+            return self._finish(folder, plan, hook, context, receipt)
         cap = folder.read_cap()
         rounds = Rounds(
             folder=folder,
@@ -238,8 +241,15 @@ class ClaudeBatchToParquetOperator(BaseOperator):
             count_step(context["ti"], step, max_queued_requests=rounds.rules.max_queued_requests)
             stopped = step.why if isinstance(step, RoundsStopped) else stopped
         receipt = self._publish(folder, plan, context, stopped=stopped)
+        return self._finish(folder, plan, hook, context, receipt)
+
+    def _finish(
+        self, folder: ManifestFolder, plan: Plan, hook: ClaudeBatchHook, context: Context, receipt: Receipt
+    ) -> dict[str, object]:
+        """Delete what is to be deleted, and tell whoever listens; doing it again does nothing more."""
         if self.delete_after_load and (deleted := delete_batches(folder, plan, hook)):
             self.log.info("Deleted at Anthropic: %s", ", ".join(deleted))
+        add_to_outlet_events(self, context, receipt, folder.uri)
         return receipt_to_xcom(receipt, folder.uri)
 
     def _open(self) -> tuple[ManifestFolder, Plan, ClaudeBatchHook]:
@@ -269,7 +279,6 @@ class ClaudeBatchToParquetOperator(BaseOperator):
         log_receipt(self, receipt)
         count_published(context["ti"], receipt)
         count_in_progress(context["ti"], folder)
-        add_to_outlet_events(self, context, receipt, folder.uri)
         return receipt
 
     def _layout(self, *, key: Sequence[str]) -> PublishHow:

@@ -1,9 +1,13 @@
+import datetime as dt
 import json
+from decimal import Decimal
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from airflow_provider_claude_batch.core.output_schema import to_json_schema
+from airflow_provider_claude_batch.core.prices import PRICED_KINDS, PriceList
 from airflow_provider_claude_batch.core.results_to_arrow import LineCounts, published_schema, results_to_arrow
 from airflow_provider_claude_batch.errors import ResultsIncompleteError
 
@@ -185,3 +189,127 @@ def test_columns_come_in_their_order():
     schema = published_schema(keys(1).schema, LABEL)
     assert schema.names[:4] == ["id", "label", "score", "claude_custom_id"]
     assert schema.field("id").type == pa.int32()
+
+
+def table_of(lines, keys, **arguments):
+    given = {"batch_id": "msgbatch_1", "json_schema": LABEL, "counts": LineCounts(), **arguments}
+    rows = results_to_arrow([b"".join(one + b"\n" for one in lines)], keys=keys, **given)
+    schema = published_schema(
+        keys.schema, given["json_schema"], keep_content=given.get("keep_content", False)
+    )
+    return pa.Table.from_batches(list(rows), schema)
+
+
+def with_prior(table, *, cost):
+    for kind in ("input", "output", "cache_write_5m", "cache_write_1h", "cache_read", "thinking"):
+        table = table.append_column(f"claude_prior_{kind}_tokens", pa.array([100] * len(table), pa.int64()))
+    table = table.append_column("claude_previous_custom_id", pa.array(["before"] * len(table)))
+    costs = pa.array([Decimal(cost)] * len(table), pa.decimal128(20, 12))
+    return table.append_column("claude_prior_cost_usd", costs)
+
+
+def test_tokens_of_earlier_rounds_are_added_also_where_no_line_came():
+    table = table_of(
+        [line(0, succeeded()), line(1, errored())], with_prior(keys(3), cost="1"), round_number=2
+    )
+    assert table["claude_input_tokens"].to_pylist() == [110, 100, 100]
+    assert table["claude_thinking_tokens"].to_pylist() == [102, 100, 100]
+    assert table["claude_rounds"].to_pylist() == [2, 2, 2]
+    assert table.schema == published_schema(keys(1).schema, LABEL)
+
+
+def test_a_cost_is_this_rounds_and_the_earlier_ones():
+    prices = PriceList.at(
+        dt.datetime(2026, 11, 22, tzinfo=dt.UTC),
+        own={"claude-haiku-5-5": dict.fromkeys(PRICED_KINDS, "1")},
+    )
+    lines = [line(0, succeeded()), line(1, errored()), line(2, succeeded())]
+    lines[2] = lines[2].replace(b"claude-haiku-5-5", b"of-no-known-price")
+    table = table_of(lines, with_prior(keys(4), cost="2"), price_list=prices)
+    own = Decimal(10 + 20 + 3 + 4 + 5) / 1_000_000
+    assert table["claude_cost_usd"].to_pylist() == [2 + own, 2, None, 2]
+
+
+def test_a_row_that_billed_nothing_costs_nothing():
+    prices = PriceList.at(dt.datetime(2026, 11, 22, tzinfo=dt.UTC))
+    table = table_of([line(0, errored())], keys(3, rejected=(2,)), price_list=prices)
+    assert table["claude_outcome"].to_pylist() == ["errored", "missing", "rejected"]
+    assert table["claude_cost_usd"].to_pylist() == [0, 0, 0]
+
+
+def test_costs_without_prices_stay_null():
+    table = table_of([line(0, succeeded())], with_prior(keys(2), cost="2"))
+    assert table["claude_cost_usd"].to_pylist() == [None, None]
+
+
+def test_content_is_the_last_column_and_only_when_asked_for():
+    table = table_of([line(0, succeeded()), line(1, errored())], keys(3), keep_content=True)
+    assert table.schema.names[-1] == "claude_content"
+    content = [None if text is None else json.loads(text) for text in table["claude_content"].to_pylist()]
+    assert content == [succeeded()["message"]["content"], None, None]
+    assert "claude_content" not in published_schema(keys(1).schema, LABEL).names
+
+
+def test_a_line_that_cannot_be_read_is_counted_and_its_row_is_errored():
+    counts = LineCounts()
+    table = table_of([line(0, succeeded()), line(1, succeeded())[:-5]], keys(2), counts=counts)
+    assert counts == LineCounts(lines=2, unreadable=1)
+    assert table["claude_outcome"].to_pylist() == ["ok", "errored"]
+    assert table["claude_error_type"].to_pylist() == [None, "unreadable_result"]
+
+
+def test_an_id_with_a_readable_part_is_found_as_a_whole():
+    raw = line(0, errored()).replace(IDENTITY.encode(), b"ab-c-" + IDENTITY.encode())
+    assert table_of([raw], keys(1, readable="ab-c-"))["claude_outcome"].to_pylist() == ["errored"]
+    counts = LineCounts()
+    table_of([raw], keys(1), counts=counts)
+    assert counts == LineCounts(lines=1, foreign=1, missing=1)
+
+
+NESTED = to_json_schema(
+    {
+        "type": "object",
+        "properties": {
+            "mood": {"enum": ["good", "bad"]},
+            "spans": {
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "properties": {
+                        "kind": {"enum": ["a", "b"]},
+                        "days": {"type": "array", "items": {"type": "string", "format": "date"}},
+                    },
+                },
+            },
+            "at": {"type": "string", "format": "date-time"},
+            "note": {"anyOf": [{"type": "string"}, {"type": "null"}]},
+        },
+    }
+)
+
+
+def nested(mood="good", at="2026-11-22T01:02:03+01:00", note=None):
+    spans = [{"kind": "b", "days": ["2026-01-02"]}, {"kind": "a", "days": []}]
+    return succeeded(json.dumps({"mood": mood, "spans": spans, "at": at, "note": note}))
+
+
+def test_nested_answers_enums_and_dates_come_back_from_parquet_as_they_are(tmp_path):
+    lines = [line(0, nested()), line(1, nested(mood="bad", note="n")), line(2, errored())]
+    table = table_of(lines, keys(3), json_schema=NESTED)
+    pq.write_table(table, tmp_path / "rows.parquet")
+    read = pq.read_table(tmp_path / "rows.parquet")
+    assert read.schema == table.schema
+    assert read.schema.field("mood").type == pa.dictionary(pa.int32(), pa.string())
+    assert read["mood"].to_pylist() == ["good", "bad", None]
+    spans = [{"kind": "b", "days": [dt.date(2026, 1, 2)]}, {"kind": "a", "days": []}]
+    assert read["spans"].to_pylist() == [spans, spans, None]
+    assert read["at"][0].as_py() == dt.datetime(2026, 11, 22, 0, 2, 3, tzinfo=dt.UTC)
+    assert read["note"].to_pylist() == [None, "n", None]
+
+
+@pytest.mark.parametrize("odd", [nested(mood="ugly"), nested(at="yesterday"), succeeded('{"mood":"good"}')])
+def test_an_answer_that_does_not_fit_leaves_its_neighbours_as_they_are(odd):
+    table = table_of([line(0, nested()), line(1, odd), line(2, nested())], keys(3), json_schema=NESTED)
+    assert table["claude_outcome"].to_pylist() == ["ok", "invalid_output", "ok"]
+    assert table["mood"].to_pylist() == ["good", None, "good"]
+    assert table["claude_text"][1].as_py() == odd["message"]["content"][0]["text"]

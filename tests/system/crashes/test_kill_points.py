@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from tests.system.crashes.crash_lab import CrashLab, CrashRun, kill
-from tests.system.crashes.moments import ANSWER_LOST, IN_THE_LOAD, IN_THE_SEARCH, LAST_BYTE_GONE, MOMENTS
+from tests.system.crashes.moments import ANSWER_LOST, IN_THE_SEARCH, LAST_BYTE_GONE, MOMENTS
 
 pytestmark = pytest.mark.airflow
 
@@ -25,8 +25,6 @@ def killed(lab: CrashLab) -> Killed:
     runs = {moment: lab.start(kill(point)) for moment, point in MOMENTS.items()}
     for moment, point in IN_THE_SEARCH.items():
         runs[moment] = lab.start(kill(LAST_BYTE_GONE), kill(point))
-    for moment, point in IN_THE_LOAD.items():
-        runs[moment] = lab.start(kill(point, task="load"))
     for moment, point in ANSWER_LOST.items():
         runs[f"{moment}, on S3"] = lab.start(kill(point), is_on_s3=True)
     runs["never"] = lab.start(count_steps=True)
@@ -46,11 +44,6 @@ def test_a_submit_task_killed_at_a_moment_pays_once_with_its_manifest_on_s3(mome
 
 @pytest.mark.parametrize("moment", IN_THE_SEARCH)
 def test_a_submit_task_killed_again_while_it_searches_its_batch_pays_once(moment: str, killed: Killed):
-    assert not killed[moment].problems()
-
-
-@pytest.mark.parametrize("moment", IN_THE_LOAD)
-def test_a_load_task_killed_at_a_moment_publishes_each_row_once(moment: str, killed: Killed):
     assert not killed[moment].problems()
 
 

@@ -32,7 +32,7 @@ SUBMIT = {
     # The stricter choice: whatever happens here, nobody fails a task by hand, so nothing may be canceled.
     "cancel_on_kill": True,
 }
-DESTINATION = "{{ params.destination }}"
+LOAD = {"destination": "{{ params.destination }}", "poll_interval": 2}
 
 #: Where the end of a deferral overtakes the news of its beginning, the scheduler counts a failed try: on a
 #: busy machine that happens to a wait for batches that have ended already.
@@ -55,8 +55,15 @@ for name, seconds in {"crash_submit": 1, "crash_slow_retry": 60}.items():
     with crash_dag(name, retry_delay=timedelta(seconds=seconds)) as dag:
         submit = ClaudeBatchSubmitOperator(task_id="submit", **SUBMIT)
         wait = ClaudeBatchSensor(task_id="wait", submission=submit.output, **WAIT)
-        load = ClaudeBatchToParquetOperator(task_id="load", submission=submit.output, destination=DESTINATION)
+        load = ClaudeBatchToParquetOperator(task_id="load", submission=submit.output, **LOAD)
         submit >> wait >> load
+    globals()[name] = dag
+
+#: Here the load waits itself, so that a run whose batches end at once has two task processes.
+for name, layout in {"crash_load": {}, "crash_files": {"partition_by": ["claude_rounds"]}}.items():
+    with crash_dag(name, retry_delay=timedelta(seconds=1)) as dag:
+        submit = ClaudeBatchSubmitOperator(task_id="submit", **SUBMIT)
+        submit >> ClaudeBatchToParquetOperator(task_id="load", submission=submit.output, **LOAD, **layout)
     globals()[name] = dag
 
 with crash_dag("crash_mapped", retry_delay=timedelta(seconds=1)):
@@ -65,7 +72,5 @@ with crash_dag("crash_mapped", retry_delay=timedelta(seconds=1)):
         parameters=[{"half": 0}, {"half": 1}]
     )
     wait = ClaudeBatchSensor(task_id="wait", submission=submit.output, **WAIT)
-    load = ClaudeBatchToParquetOperator.partial(task_id="load", destination=DESTINATION).expand(
-        submission=submit.output
-    )
+    load = ClaudeBatchToParquetOperator.partial(task_id="load", **LOAD).expand(submission=submit.output)
     submit >> wait >> load
