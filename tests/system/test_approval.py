@@ -12,7 +12,7 @@ from demo.emulator_session import EmulatorSession
 from demo.run import failure_logs
 from tests.system.waiting import call, wait_until
 
-pytestmark = pytest.mark.airflow
+pytestmark = [pytest.mark.airflow, pytest.mark.proof]
 
 DAG_ID = "approve_costs"
 HITL = f"/dags/{DAG_ID}/dagRuns/{{run_id}}/taskInstances/notes.approve/-1/hitlDetails"
