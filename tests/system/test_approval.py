@@ -1,6 +1,7 @@
 """What a person approves is sent as it was estimated, and what a person rejects costs nothing."""
 
 import re
+import time
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,9 @@ class Question:
             pytest.fail("\n\n".join(failure_logs(airflow.rest, DAG_ID, self.run_id)))
         # The state changes a moment before the process ends, and no person answers within that moment.
         wait_until(lambda: set(self.workers()) == {"<idle>"}, what="no worker works", timeout=60)
+        # Nor before the scheduler has read that its first leg is over: it would take the second for a failed
+        # try.
+        time.sleep(15)
 
     def states(self) -> dict[str, str | None]:
         """Return the states of the tasks."""

@@ -118,6 +118,7 @@ def test_the_submission_s_folder_tells_the_whole_story(demo_run: DemoRun, labels
     written = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     assert written == {
         "plan.json",
+        "estimate.json",
         f"r00/round-{identity}.json",
         f"r00/keys-00000-{identity}.parquet",
         "r00/sent-00000.a1.json",
