@@ -64,7 +64,7 @@ OUR_FIELDS: tuple[tuple[str, pa.DataType], ...] = (
 CONTENT_FIELD = pa.field("claude_content", pa.string())
 
 #: Bytes of a block. Smaller ones cost time, larger ones memory.
-BLOCK_BYTES = 2_000_000
+BLOCK_BYTES = 2_500_000
 
 _ROWS_WITHOUT_LINE = 8192
 
@@ -143,14 +143,14 @@ def results_to_arrow(
         price_list=price_list,
     )
     answers = None if json_schema is None else AnswerReader(json_schema)
-    for lines in _decoded(blocks, lambda block: _columns(block, keep_content=keep_content), counts):
+    for lines in _decoded(blocks, lambda block: _columns(block, answers, keep_content=keep_content), counts):
         counts.lines += lines.num_rows
         claims = rows.claim(lines.column("claude_custom_id"))
         counts.foreign += claims.foreign
         counts.doubled += claims.doubled
         ours = lines if len(claims.rows) == lines.num_rows else lines.take(pa.array(claims.lines))
         counts.unreadable += pc.sum(pc.equal(ours.column("claude_error_type"), UNREADABLE)).as_py() or 0
-        yield rows.answered(claims.rows, ours if answers is None else _with_answers(ours, answers))
+        yield rows.answered(claims.rows, ours)
     counts.missing = len(rows.missing())
     for missing in _cut(rows.missing()):
         yield rows.without_line(missing)
@@ -184,21 +184,23 @@ def _decoded(
         ) from None
 
 
-def _columns(block: bytes, *, keep_content: bool) -> pa.RecordBatch:
+def _columns(block: bytes, answers: AnswerReader | None, *, keep_content: bool) -> pa.RecordBatch:
     """Return what a block's lines tell, by published name, and where the tokens were made."""
     lines = block_to_arrow(block)
     columns = {f"claude_{name}": lines.column(name) for name in lines.schema.names}
     if keep_content:
         columns[CONTENT_FIELD.name] = content_texts(block)
-    return pa.RecordBatch.from_pydict(columns)
+    return pa.RecordBatch.from_pydict(columns if answers is None else _with_answers(columns, answers))
 
 
-def _with_answers(lines: pa.RecordBatch, answers: AnswerReader) -> pa.RecordBatch:
+def _with_answers(columns: dict[str, pa.Array], answers: AnswerReader) -> dict[str, pa.Array]:
     """Return lines with the columns of their answers; one that does not fit is an outcome of its own."""
-    columns = {name: lines.column(name) for name in lines.schema.names}
     is_ok = pc.equal(columns["claude_outcome"], "ok")
     read = answers.read(columns["claude_text"], is_likely=is_ok)
     is_misfit = pc.and_(is_ok, read.misfits.is_valid())
-    columns["claude_outcome"] = pc.if_else(is_misfit, "invalid_output", columns["claude_outcome"])
-    columns["claude_error_message"] = pc.if_else(is_misfit, read.misfits, columns["claude_error_message"])
-    return pa.RecordBatch.from_pydict({**columns, **read.columns})
+    return {
+        **columns,
+        "claude_outcome": pc.if_else(is_misfit, "invalid_output", columns["claude_outcome"]),
+        "claude_error_message": pc.if_else(is_misfit, read.misfits, columns["claude_error_message"]),
+        **read.columns,
+    }

@@ -14,7 +14,6 @@ The lines are counted against the server's own counts before the file is put. Th
 from __future__ import annotations
 
 import logging
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from http import HTTPStatus
 from typing import TYPE_CHECKING
@@ -42,7 +41,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 #: Bytes in memory after which rows become a row group of the file.
-_ROW_GROUP_BYTES = 5_000_000
+_ROW_GROUP_BYTES = 4_000_000
 
 #: Below 500, statuses that pass by themselves; the API says 404 of live batches now and then.
 _TEMPORARY = (
@@ -73,7 +72,7 @@ def land_shard(
     Read a batch's results, join them with the shard's keys and write ``results-NNNNN.parquet``.
 
     A stream that breaks or does not add up is read again from its beginning. In memory: the shard's keys, a
-    few blocks of lines and two row groups; on local disk: the shard's Parquet.
+    few blocks of lines and one row group; on local disk: the shard's Parquet.
 
     :param in_round: The round that the shard is of.
     :param record: Its batch.
@@ -211,24 +210,16 @@ def _stream_to_parquet(
 
 
 def _write(path: Path, rows: Iterable[pa.RecordBatch], schema: pa.Schema) -> None:
-    """Write rows in a thread, one row group while the next is gathered."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    with (
-        _system_memory(),
-        pq.ParquetWriter(path, schema, compression="zstd") as writer,
-        ThreadPoolExecutor(1) as thread,
-    ):
-        written = thread.submit(lambda: None)
+    with _system_memory(), pq.ParquetWriter(path, schema, compression="zstd") as writer:
         gathered: list[pa.RecordBatch] = []
         for batch in rows:
             gathered.append(batch)
             if sum(one.nbytes for one in gathered) >= _ROW_GROUP_BYTES:
-                written.result()
-                written = thread.submit(writer.write_table, pa.Table.from_batches(gathered))
+                writer.write_table(pa.Table.from_batches(gathered))
                 gathered = []
-        written.result()
         if gathered:
             writer.write_table(pa.Table.from_batches(gathered))
 
@@ -238,12 +229,13 @@ def _system_memory() -> Iterator[None]:
     """Let Arrow take memory from the system: its own allocator keeps what other threads have freed."""
     import pyarrow as pa
 
-    pool = pa.default_memory_pool()
-    pa.set_memory_pool(pa.system_memory_pool())
+    usual, system = pa.default_memory_pool(), pa.system_memory_pool()
+    pa.set_memory_pool(system)
     try:
         yield
     finally:
-        pa.set_memory_pool(pool)
+        pa.set_memory_pool(usual)
+        system.release_unused()
 
 
 def _is_temporary(error: Exception) -> bool:
