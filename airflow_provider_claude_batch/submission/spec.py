@@ -184,9 +184,19 @@ def check_answer_type(json_schema: JsonObject) -> None:
     """
     import pyarrow as pa
 
-    from airflow_provider_claude_batch.core.json_schema_to_arrow import answer_columns, answer_struct
+    from airflow_provider_claude_batch.core.json_schema_to_arrow import (
+        answer_columns,
+        answer_struct,
+        open_object,
+    )
     from airflow_provider_claude_batch.core.results_to_arrow import published_schema
 
+    if (path := open_object(json_schema)) is not None:
+        raise OutputSchemaError(
+            f"output_schema: {path} is an object without declared properties, which the API would answer with "
+            "an empty one. Declare its properties, or take a list of objects with a name and a value. Nothing "
+            "was sent."
+        )
     try:
         msgspec.json.Decoder(answer_struct(answer_columns(json_schema)))
         published_schema(pa.schema([]), json_schema)

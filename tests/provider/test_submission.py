@@ -12,6 +12,7 @@ from airflow_provider_claude_batch.errors import (
     ClaudeBatchInputError,
     CreateRefusedError,
     ManifestUnreadableError,
+    OutputSchemaError,
     QueryError,
     ResultsIncompleteError,
     RowError,
@@ -19,6 +20,7 @@ from airflow_provider_claude_batch.errors import (
     SubmissionUncertainError,
 )
 from airflow_provider_claude_batch.submission.manifest_folder import require_plan
+from airflow_provider_claude_batch.submission.spec import make_spec
 
 
 def test_every_row_comes_back_with_its_key_and_a_typed_answer(submission, emulator):
@@ -332,3 +334,18 @@ def test_an_author_s_function_makes_requests_of_its_own(submission, emulator):
     submission.send()
     submission.land()
     assert submission.publish()["claude_outcome"].to_pylist() == ["ok"] * 5
+
+
+def test_an_object_whose_properties_are_not_declared_is_refused_before_anything_is_sent():
+    tags = {"type": "object", "additionalProperties": {"type": "string"}}
+    schema = {"type": "object", "properties": {"tags": tags}}
+    with pytest.raises(OutputSchemaError, match=r"\$\.tags"):
+        make_spec(
+            claude_conn_id="anthropic_default",
+            source=["select 1"],
+            key="id",
+            model="claude-haiku-5-5",
+            max_tokens=1,
+            prompt="{id}",
+            output_schema=schema,
+        )
