@@ -193,9 +193,9 @@ def check_answer_type(json_schema: JsonObject) -> None:
 
     if (path := open_object(json_schema)) is not None:
         raise OutputSchemaError(
-            f"output_schema: {path} is an object without declared properties, which the API would answer with "
-            "an empty one. Declare its properties, or take a list of objects with a name and a value. Nothing "
-            "was sent."
+            f"output_schema: {path} is an object without declared properties, which the API would answer "
+            "with an empty one. Declare its properties, or take a list of objects with a name and a value. "
+            "Nothing was sent."
         )
     try:
         msgspec.json.Decoder(answer_struct(answer_columns(json_schema)))
