@@ -196,14 +196,21 @@ class QualityGateError(ClaudeBatchRunError):
 
     :param reason: Which limit or check is broken, with counts and keys and without texts of rows.
     :param outcomes: Rows by outcome.
+    :param kept: Where the answers stay, and what judges them again.
     """
 
-    def __init__(self, reason: str, *, outcomes: Mapping[str, int]) -> None:
+    def __init__(
+        self,
+        reason: str,
+        *,
+        outcomes: Mapping[str, int],
+        kept: str = "in the manifest folder: a retry judges the same rows again",
+    ) -> None:
         self.reason = reason
         self.outcomes = dict(outcomes)
         super().__init__(
-            f"{reason}. The destination keeps what it had. The answers are paid for and stay in the manifest "
-            "folder: a retry judges the same rows again, and pays for nothing twice."
+            f"{reason}. The destination keeps what it had. The answers are paid for and stay {kept}, and "
+            "pays for nothing twice."
         )
 
 

@@ -17,7 +17,7 @@ from airflow_provider_claude_batch.core.result_blocks_to_arrow import (
     UnreadableBlockError,
     block_to_arrow,
 )
-from airflow_provider_claude_batch.core.results_to_arrow import LineCounts, published_schema
+from airflow_provider_claude_batch.core.results_to_arrow import LineCounts, published_schema, with_answers
 from airflow_provider_claude_batch.core.tally import TOKEN_KINDS
 from airflow_provider_claude_batch.errors import ResultsIncompleteError
 
@@ -94,7 +94,7 @@ def _rows(
 ) -> pa.RecordBatch:
     columns = {f"claude_{name}": lines.column(name) for name in lines.schema.names}
     if answers is not None:
-        _add_answers(columns, answers)
+        columns = with_answers(columns, answers)
     if price_list is not None:
         tokens = {kind: columns[f"claude_{kind}_tokens"] for kind in TOKEN_KINDS}
         columns["claude_cost_usd"] = price_list.costs_usd(
@@ -107,12 +107,3 @@ def _rows(
         for field in schema
     ]
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
-
-
-def _add_answers(columns: dict[str, pa.Array], answers: AnswerReader) -> None:
-    """Add the answers' own columns; an answer that does not fit the schema is an outcome of its own."""
-    read = answers.read(columns["claude_text"])
-    is_misfit = pc.and_(pc.equal(columns["claude_outcome"], "ok"), read.misfits.is_valid())
-    columns["claude_outcome"] = pc.if_else(is_misfit, "invalid_output", columns["claude_outcome"])
-    columns["claude_error_message"] = pc.if_else(is_misfit, read.misfits, columns["claude_error_message"])
-    columns.update(read.columns)

@@ -190,10 +190,10 @@ def _columns(block: bytes, answers: AnswerReader | None, *, keep_content: bool) 
     columns = {f"claude_{name}": lines.column(name) for name in lines.schema.names}
     if keep_content:
         columns[CONTENT_FIELD.name] = content_texts(block)
-    return pa.RecordBatch.from_pydict(columns if answers is None else _with_answers(columns, answers))
+    return pa.RecordBatch.from_pydict(columns if answers is None else with_answers(columns, answers))
 
 
-def _with_answers(columns: dict[str, pa.Array], answers: AnswerReader) -> dict[str, pa.Array]:
+def with_answers(columns: dict[str, pa.Array], answers: AnswerReader) -> dict[str, pa.Array]:
     """Return lines with the columns of their answers; one that does not fit is an outcome of its own."""
     is_ok = pc.equal(columns["claude_outcome"], "ok")
     read = answers.read(columns["claude_text"], is_likely=is_ok)

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 #: Statuses below 500 that do not say whether the batch was accepted.
 _ANSWERS_NOTHING = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.CONFLICT)
 
+#: Statuses below 500 of a read that pass by themselves; the API says 404 of live batches now and then.
+_READ_AGAIN = (*_ANSWERS_NOTHING, HTTPStatus.NOT_FOUND, HTTPStatus.TOO_MANY_REQUESTS)
+
 #: Error codes that a 429 carries until a month or a contract ends. https://platform.claude.com/docs/en/api/errors,
 #: read 2026-11-22.
 _SPEND_LIMITS = ("enforced_spend_limit_reached", "contract_spend_limit_reached")
@@ -111,6 +114,12 @@ def _error_code(error: APIStatusError) -> str | None:
     details = inner.get("details") if isinstance(inner, dict) else None
     code = details.get("error_code") if isinstance(details, dict) else None
     return code if isinstance(code, str) else None
+
+
+def is_temporary(error: Exception) -> bool:
+    """Say so of a read's error that is no answer of the API, or one that passes by itself."""
+    status = getattr(error, "status_code", None)
+    return status is None or status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in _READ_AGAIN
 
 
 def retry_after(error: BaseException) -> float | None:

@@ -13,7 +13,6 @@ import logging
 import re
 import time
 from dataclasses import dataclass, field
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_claude_batch.core.lines import chunks_to_blocks
@@ -23,7 +22,7 @@ from airflow_provider_claude_batch.errors import (
     ClaudeBatchInputError,
     ResultsIncompleteError,
 )
-from airflow_provider_claude_batch.hooks.refusals import retry_after
+from airflow_provider_claude_batch.hooks.refusals import is_temporary, retry_after
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -39,14 +38,6 @@ _BLOCK_BYTES = 4_000_000
 
 #: An escape that may be a lone surrogate, which no UTF-8 holds.
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
-
-#: Below 500, statuses that pass by themselves; the API says 404 of live batches now and then.
-_TEMPORARY = (
-    HTTPStatus.NOT_FOUND,
-    HTTPStatus.REQUEST_TIMEOUT,
-    HTTPStatus.CONFLICT,
-    HTTPStatus.TOO_MANY_REQUESTS,
-)
 
 #: Times in a row that a batch must be said not to be there.
 _LOOKS = 3
@@ -124,7 +115,7 @@ def _retrieved(hook: ClaudeBatchHook, batch_id: str, *, patience: Patience) -> M
         try:
             batch = hook.retrieve_batch(batch_id)
         except anthropic.APIError as error:
-            if not _is_temporary(error):
+            if not is_temporary(error):
                 raise
             absent = absent + 1 if isinstance(error, anthropic.NotFoundError) else 0
             if absent == _LOOKS:
@@ -234,15 +225,9 @@ def _unseen_chunks(hook: ClaudeBatchHook, seen: _Seen, cuts: list[Exception]) ->
         with hook.open_results(seen.batch_id) as chunks:
             yield from seen.unseen(chunks)
     except (httpx2.RequestError, anthropic.APIError) as error:
-        if not _is_temporary(error):
+        if not is_temporary(error):
             raise
         cuts.append(error)
-
-
-def _is_temporary(error: Exception) -> bool:
-    """Say so of an error that is no answer of the API, or one that passes by itself."""
-    status = getattr(error, "status_code", None)
-    return status is None or status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in _TEMPORARY
 
 
 def _broken(batch_id: str, what: str) -> ResultsIncompleteError:

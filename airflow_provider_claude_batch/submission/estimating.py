@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Literal, cast
 import msgspec
 
 from airflow_provider_claude_batch.core.estimate import Estimate, SampledRequest, estimate
-from airflow_provider_claude_batch.core.lines import chunks_to_lines
 from airflow_provider_claude_batch.core.requests_to_shards import body_bytes
 from airflow_provider_claude_batch.core.sampling import sample_positions
 from airflow_provider_claude_batch.submission import names
+from airflow_provider_claude_batch.submission.request_lines import written_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -39,7 +39,6 @@ MAX_CALLS = 50
 _HEADERS = frozenset({"betas", "user_profile_id", "workspace_id"})
 
 _CALLS_AT_ONCE = 5
-_READ_BYTES = 1_000_000
 
 CacheKind = Literal["cache_write_5m", "cache_write_1h"]
 
@@ -120,11 +119,7 @@ def _lines_at(positions: Sequence[int], lines: Iterator[bytes]) -> Iterator[byte
 
 
 def _lines(folder: ManifestFolder, record: Round, shard: ShardRecord) -> Iterator[bytes]:
-    import pyarrow as pa
-
-    with folder.folder.open(names.requests_path(record.index, shard.index, record.identity)) as file:
-        stream = pa.CompressedInputStream(pa.PythonFile(file), "zstd")
-        yield from chunks_to_lines(iter(lambda: stream.read(_READ_BYTES), b""))
+    return written_lines(folder, names.requests_path(record.index, shard.index, record.identity))
 
 
 def _line_bytes(shard: ShardRecord) -> int:

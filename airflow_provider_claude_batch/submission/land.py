@@ -15,12 +15,11 @@ from __future__ import annotations
 
 import logging
 from contextlib import contextmanager
-from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from airflow_provider_claude_batch.core.lines import chunks_to_blocks
 from airflow_provider_claude_batch.errors import BatchNotEndedError, ResultsIncompleteError
-from airflow_provider_claude_batch.hooks.refusals import retry_after
+from airflow_provider_claude_batch.hooks.refusals import is_temporary, retry_after
 from airflow_provider_claude_batch.submission import names
 from airflow_provider_claude_batch.submission.rereads import BrokenReadError, Rereads
 from airflow_provider_claude_batch.submission.storage import scratch_folder
@@ -42,14 +41,6 @@ _log = logging.getLogger(__name__)
 
 #: Bytes in memory after which rows become a row group of the file.
 _ROW_GROUP_BYTES = 4_000_000
-
-#: Below 500, statuses that pass by themselves; the API says 404 of live batches now and then.
-_TEMPORARY = (
-    HTTPStatus.NOT_FOUND,
-    HTTPStatus.REQUEST_TIMEOUT,
-    HTTPStatus.CONFLICT,
-    HTTPStatus.TOO_MANY_REQUESTS,
-)
 
 _KEPT = "They are kept by Anthropic for 29 days; a retry reads them again and pays nothing."
 
@@ -157,7 +148,7 @@ def _ended_batch(hook: ClaudeBatchHook, batch_id: str) -> MessageBatch:
     try:
         batch = hook.retrieve_batch(batch_id)
     except anthropic.APIError as error:
-        if not _is_temporary(error):
+        if not is_temporary(error):
             raise
         raise _broken(error, batch_id, "cannot be asked for") from error
     if batch.processing_status != "ended":
@@ -203,7 +194,7 @@ def _stream_to_parquet(
             )
             _write(path, rows, published_schema(keys.schema, json_schema, keep_content=keep_content))
     except (httpx2.RequestError, anthropic.APIError) as error:
-        if not _is_temporary(error):
+        if not is_temporary(error):
             raise
         raise _broken(error, batch.id, f"broke off after {counts.lines} lines") from error
     return counts
@@ -236,12 +227,6 @@ def _system_memory() -> Iterator[None]:
     finally:
         pa.set_memory_pool(usual)
         system.release_unused()
-
-
-def _is_temporary(error: Exception) -> bool:
-    """Say so of an error that is no answer of the API, or one that passes by itself."""
-    status = getattr(error, "status_code", None)
-    return status is None or status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in _TEMPORARY
 
 
 def _broken(error: Exception, batch_id: str, what: str) -> BrokenReadError:

@@ -41,6 +41,12 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+#: Of answers that no manifest folder holds.
+_KEPT = (
+    "with Anthropic for 29 days from the creation of their batch: the task reads and judges them again when "
+    "it is cleared"
+)
+
 
 def to_batch_ids(given: object) -> list[str]:
     """
@@ -89,7 +95,7 @@ def publish_batches(
     def judge(tally: Tally, dataset: LocalDataset) -> None:
         refusal = gate.refusal(tally) or run_checks(checks, dataset)
         if refusal is not None:
-            raise _refused(refusal, tally)
+            raise QualityGateError(refusal, outcomes=tally.outcomes, kept=_KEPT)
 
     identity = hashlib.sha256(" ".join(batch_ids).encode()).hexdigest()[:16]
     published = publish_rows(
@@ -170,14 +176,3 @@ def _rows(
 def _ended_requests(batch: MessageBatch) -> int:
     told = batch.request_counts
     return told.succeeded + told.errored + told.canceled + told.expired
-
-
-def _refused(refusal: str, tally: Tally) -> QualityGateError:
-    error = QualityGateError(refusal, outcomes=tally.outcomes)
-    # The error's own words speak of a manifest folder, which these rows do not have.
-    error.args = (
-        f"{refusal}. The destination keeps what it had. The answers are paid for and stay with Anthropic for "
-        "29 days from the creation of their batch: the task reads and judges them again when it is cleared, "
-        "and pays for nothing twice.",
-    )
-    return error

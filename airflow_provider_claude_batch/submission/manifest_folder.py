@@ -6,6 +6,7 @@ Absent is ``None``; unreadable is an error. What the records mean for money is d
 
 from __future__ import annotations
 
+import glob
 import itertools
 from dataclasses import dataclass
 from decimal import Decimal
@@ -244,6 +245,18 @@ class ManifestFolder:
     def _read(self, path: str, kind: type[Record]) -> Record | None:
         data = self.folder.read(path)
         return None if data is None else from_json(data, kind, where=f"{self.uri}/{path}")
+
+
+def find_manifests(root: Folder, below: str = "**") -> Iterator[ManifestFolder]:
+    """
+    Yield every folder with a plan under a staging root, in the order of paths.
+
+    :param below: Pattern of the path between the root and the plan.
+    """
+    root.fs.invalidate_cache()
+    for path in sorted(root.fs.glob(f"{glob.escape(root.root)}/{below}/{names.PLAN}")):
+        inside = str(path)[len(root.root) :].strip("/").removesuffix(names.PLAN).rstrip("/")
+        yield ManifestFolder(root.child(inside))
 
 
 def require_plan(folder: ManifestFolder) -> tuple[Plan, Round]:

@@ -16,10 +16,21 @@ if TYPE_CHECKING:
 _READ_BYTES = 1 << 20
 
 
-def request_lines(folder: ManifestFolder, record: Round, shard: ShardRecord) -> Iterator[tuple[str, bytes]]:
-    """Yield id and ``params`` of each request of a shard, of where they were sent if they were taken."""
+def written_lines(folder: ManifestFolder, path: str) -> Iterator[bytes]:
+    """
+    Yield the request lines of one file of a manifest folder, as they are sent.
+
+    :raises FileNotFoundError: It is not there.
+    """
     import pyarrow as pa
 
+    with folder.folder.open(path) as file:
+        stream = pa.CompressedInputStream(pa.PythonFile(file), "zstd")
+        yield from chunks_to_lines(iter(lambda: stream.read(_READ_BYTES), b""))
+
+
+def request_lines(folder: ManifestFolder, record: Round, shard: ShardRecord) -> Iterator[tuple[str, bytes]]:
+    """Yield id and ``params`` of each request of a shard, of where they were sent if they were taken."""
     path = names.requests_path(record.index, shard.index, record.identity)
     where = folder
     if shard.taken is not None:
@@ -30,10 +41,8 @@ def request_lines(folder: ManifestFolder, record: Round, shard: ShardRecord) -> 
             return
         path = names.requests_path(shard.taken.round_index, shard.taken.shard_index, there.identity)
     try:
-        with where.folder.open(path) as file:
-            stream = pa.CompressedInputStream(pa.PythonFile(file), "zstd")
-            for line in chunks_to_lines(iter(lambda: stream.read(_READ_BYTES), b"")):
-                front, _, params = line.partition(b'","params":')
-                yield front.removeprefix(b'{"custom_id":"').decode(), params[:-1]
+        for line in written_lines(where, path):
+            front, _, params = line.partition(b'","params":')
+            yield front.removeprefix(b'{"custom_id":"').decode(), params[:-1]
     except FileNotFoundError:
         return

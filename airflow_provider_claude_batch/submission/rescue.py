@@ -7,7 +7,6 @@ of a shard whose answer was lost. No other batch is changed, and no line of it i
 
 from __future__ import annotations
 
-import glob
 import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -19,7 +18,11 @@ from airflow_provider_claude_batch.errors import ManifestUnreadableError, Submis
 from airflow_provider_claude_batch.submission import names
 from airflow_provider_claude_batch.submission.deployment import send_rules
 from airflow_provider_claude_batch.submission.land_taken import land_batch
-from airflow_provider_claude_batch.submission.manifest_folder import ManifestFolder, require_plan
+from airflow_provider_claude_batch.submission.manifest_folder import (
+    ManifestFolder,
+    find_manifests,
+    require_plan,
+)
 from airflow_provider_claude_batch.submission.proof import prove
 
 if TYPE_CHECKING:
@@ -123,10 +126,7 @@ def load_unloaded(unloaded: Unloaded, hook: ClaudeBatchHook) -> BatchRecord:
 
 def _places(root: Folder, listing: Listing) -> Iterator[_Place]:
     """Yield every shard that is, or may be, a batch, of submissions that are not published."""
-    root.fs.invalidate_cache()
-    for path in sorted(root.fs.glob(f"{glob.escape(root.root)}/**/{names.PLAN}")):
-        inside = str(path)[len(root.root) :].strip("/").removesuffix(names.PLAN).rstrip("/")
-        folder = ManifestFolder(root.child(inside))
+    for folder in find_manifests(root):
         try:
             yield from _places_of(folder, listing)
         except ManifestUnreadableError as error:

@@ -6,7 +6,6 @@ The JSON records stay in any case: they hold ids, counts and digests, and keep a
 
 from __future__ import annotations
 
-import glob
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -14,7 +13,7 @@ from airflow_provider_claude_batch.core.limits import RESULTS_KEPT
 from airflow_provider_claude_batch.errors import ManifestUnreadableError
 from airflow_provider_claude_batch.submission import names
 from airflow_provider_claude_batch.submission.generations import has_unpublished_successor
-from airflow_provider_claude_batch.submission.manifest_folder import ManifestFolder
+from airflow_provider_claude_batch.submission.manifest_folder import ManifestFolder, find_manifests
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,9 +69,7 @@ def collect_garbage(root: Folder, *, now: datetime, is_dry_run: bool) -> Iterato
     :param is_dry_run: Only say what would be done.
     :return: URI of each submission that something is to be said of, and what.
     """
-    for path in sorted(root.fs.glob(f"{glob.escape(root.root)}/**/{names.PLAN}")):
-        inside = str(path)[len(root.root) :].strip("/").removesuffix(names.PLAN).rstrip("/")
-        folder = ManifestFolder(root.child(inside))
+    for folder in find_manifests(root):
         try:
             retain = _due(folder, now=now)
         except ManifestUnreadableError as error:

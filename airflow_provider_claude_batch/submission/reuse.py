@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import glob
 from typing import TYPE_CHECKING
 
 from airflow_provider_claude_batch.core.manifest import Taken
 from airflow_provider_claude_batch.errors import ManifestUnreadableError
 from airflow_provider_claude_batch.submission import names
-from airflow_provider_claude_batch.submission.manifest_folder import ManifestFolder
+from airflow_provider_claude_batch.submission.manifest_folder import find_manifests
 from airflow_provider_claude_batch.submission.storage import Folder
 
 if TYPE_CHECKING:
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from airflow_provider_claude_batch.core.manifest import Plan, Round, ShardRecord
+    from airflow_provider_claude_batch.submission.manifest_folder import ManifestFolder
     from airflow_provider_claude_batch.submission.staging import TaskInstanceId
     from airflow_provider_claude_batch.submission.takeover import Takeover
 
@@ -44,14 +44,11 @@ def add_earlier_runs(takeover: Takeover, staging_root: str, ti: TaskInstanceId, 
 
 def _earlier_runs(root: Folder, ti: TaskInstanceId, *, since: datetime) -> list[tuple[ManifestFolder, Plan]]:
     dag, own_run, task = (names.safe_segment(name) for name in (ti.dag_id, ti.run_id, ti.task_id))
-    own = f"{dag}/{own_run}/{task}" + (f"/{ti.map_index}" if ti.map_index >= 0 else "")
-    root.fs.invalidate_cache()
+    own = f"{root.root}/{dag}/{own_run}/{task}" + (f"/{ti.map_index}" if ti.map_index >= 0 else "")
     found = []
-    for path in root.fs.glob(f"{glob.escape(root.root)}/{dag}/*/{task}/**/{names.PLAN}"):
-        inside = str(path)[len(root.root) :].strip("/").removesuffix(names.PLAN).rstrip("/")
-        if inside.startswith(f"{own}/g"):
+    for folder in find_manifests(root, f"{dag}/*/{task}/**"):
+        if folder.folder.root.startswith(f"{own}/g"):
             continue
-        folder = ManifestFolder(root.child(inside))
         try:
             plan = folder.read_plan()
         except ManifestUnreadableError:

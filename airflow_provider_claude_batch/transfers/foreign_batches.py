@@ -13,7 +13,7 @@ from airflow_provider_claude_batch.submission.dataset_how import PublishHow
 from airflow_provider_claude_batch.submission.land_foreign import publish_batches, to_batch_ids
 from airflow_provider_claude_batch.submission.pauses import Pause
 from airflow_provider_claude_batch.submission.publish import Destination
-from airflow_provider_claude_batch.transfers.telling import log_receipt, receipt_to_xcom
+from airflow_provider_claude_batch.transfers.telling import add_to_outlet_events, log_receipt, receipt_to_xcom
 from airflow_provider_claude_batch.triggers.waiting import defer, sleep_in_worker
 
 if TYPE_CHECKING:
@@ -61,10 +61,8 @@ def load_batches(operator: ClaudeBatchToParquetOperator, context: Context) -> di
     if isinstance(receipt, Pause):
         return receipt
     log_receipt(operator, receipt)
-    told = {**receipt_to_xcom(receipt, ""), "manifest": None}
-    for outlet in operator.outlets:
-        context["outlet_events"][outlet].extra.update(told)
-    return told
+    add_to_outlet_events(operator, context, receipt, None)
+    return receipt_to_xcom(receipt, None)
 
 
 def wait_for_batches(operator: ClaudeBatchToParquetOperator, pause: Pause) -> None:

@@ -76,7 +76,7 @@ def _cost_text(receipt: Receipt) -> str:
     return ", ".join(parts)
 
 
-def receipt_to_xcom(receipt: Receipt, manifest: str) -> dict[str, Any]:
+def receipt_to_xcom(receipt: Receipt, manifest: str | None) -> dict[str, Any]:
     """Return the small dict that the load returns."""
     return {
         "files": receipt.files,
@@ -94,7 +94,9 @@ def receipt_to_xcom(receipt: Receipt, manifest: str) -> dict[str, Any]:
     }
 
 
-def add_to_outlet_events(operator: BaseOperator, context: Context, receipt: Receipt, manifest: str) -> None:
+def add_to_outlet_events(
+    operator: BaseOperator, context: Context, receipt: Receipt, manifest: str | None
+) -> None:
     """Put the same on the event of every asset that the task updates, for Dags that are scheduled on it."""
     for outlet in operator.outlets:
         context["outlet_events"][outlet].extra.update(receipt_to_xcom(receipt, manifest))
