@@ -216,7 +216,12 @@ def test_a_schema_that_the_load_could_not_read_is_refused_before_it_is_paid_for(
         {"type": ["string", "null"]},
         {"enum": [None]},
         {"enum": [2**63]},
-        {"anyOf": [{"type": "object"}, {"type": "null", "description": "nothing"}]},
+        {
+            "anyOf": [
+                {"type": "object", "properties": {"b": {"type": "string"}}},
+                {"type": "null", "description": "nothing"},
+            ]
+        },
     ],
 )
 def test_unusual_schemas_are_paid_for_and_loaded(submission, emulator, schema):
