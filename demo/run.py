@@ -49,7 +49,7 @@ def run_demo(folder: Path, *, dags_folder: Path, stay: bool) -> list[str]:
 
 def environment(warehouse: Path, staging: Path, emulator: EmulatorSession) -> dict[str, str]:
     """Return the variables that give Airflow its connections and the provider its configuration."""
-    duckdb = {"conn_type": "duckdb", "host": str(warehouse.resolve()), "extra": {"read_only": True}}
+    duckdb = {"conn_type": "duckdb", "host": str(warehouse.resolve())}
     return {
         "AIRFLOW_CONN_ANTHROPIC_DEFAULT": emulator.client.connection_json,
         "AIRFLOW_CONN_WAREHOUSE": json.dumps(duckdb),

@@ -1,14 +1,17 @@
-"""The demo's warehouse: a DuckDB file with every Python distribution that is installed beside it."""
+"""The demo's warehouse: a DuckDB file with every installed Python distribution, and what Python says of itself."""
 
 import re
+import time
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import UTC, datetime
 from importlib.metadata import Distribution, distributions
 from pathlib import Path
 from typing import NamedTuple
 
 import duckdb
 
+from demo.documentation import library_docstrings, reference_topics
 from demo.topics import trove_topic
 
 CREATE = """
@@ -20,13 +23,29 @@ create table packages (
     description varchar not null,
     requires_python varchar,
     classifiers varchar[] not null,
-    trove_topic varchar
-)
+    trove_topic varchar,
+    seen_at timestamp with time zone not null
+);
+create table topics (
+    topic_id bigint primary key,
+    name varchar not null,
+    body varchar not null
+);
+create table docstrings (
+    object_name varchar primary key,
+    module varchar not null,
+    kind varchar not null,
+    docstring varchar not null
+);
 """
 
 
 class Package(NamedTuple):
-    """One row of ``packages`` but for its id; texts are empty where the package has none."""
+    """
+    One row of ``packages`` but for its id; texts are empty where the package has none.
+
+    :param seen_at: When it was installed.
+    """
 
     name: str
     version: str
@@ -35,18 +54,26 @@ class Package(NamedTuple):
     requires_python: str | None
     classifiers: list[str]
     trove_topic: str | None
+    seen_at: datetime
 
 
 def make_warehouse(path: Path) -> int:
     """
-    Make a DuckDB file at ``path`` with a table ``packages``; nothing may be there.
+    Make a DuckDB file at ``path`` with the tables ``packages``, ``topics`` and ``docstrings``.
+
+    Nothing may be there.
 
     :return: The number of packages.
     """
     rows = [(number, *package) for number, package in enumerate(installed_packages(), start=1)]
     with closing(duckdb.connect(str(path))) as database:
         database.execute(CREATE)
-        database.executemany("insert into packages values (?, ?, ?, ?, ?, ?, ?, ?)", rows)
+        database.executemany("insert into packages values (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+        database.executemany(
+            "insert into topics values (?, ?, ?)",
+            [(number, *topic) for number, topic in enumerate(reference_topics(), start=1)],
+        )
+        database.executemany("insert into docstrings values (?, ?, ?, ?)", library_docstrings())
     return len(rows)
 
 
@@ -72,7 +99,14 @@ def _package(distribution: Distribution) -> Package:
         requires_python=_text(fields.get("requires_python")) or None,
         classifiers=classifiers,
         trove_topic=trove_topic(classifiers),
+        seen_at=datetime.fromtimestamp(_installed_at(distribution), UTC),
     )
+
+
+def _installed_at(distribution: Distribution) -> float:
+    """Return when the first of its files was written, in epoch seconds; now where it lists none that is there."""
+    paths = (Path(file.locate()) for file in distribution.files or ())
+    return next((path.stat().st_mtime for path in paths if path.exists()), time.time())
 
 
 def _texts(values: str | list[str] | None) -> Iterator[str]:
