@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_claude_batch.emulator.number_in_bounds import number_in_bounds
 from airflow_provider_claude_batch.emulator.pattern_to_text import pattern_to_text
 from airflow_provider_claude_batch.emulator.source_text import SourceText, shortened
 
@@ -161,16 +161,8 @@ class _Filler:
         ]
 
     def _number(self, schema: JsonObject, name: str, *, is_integer: bool) -> float | int:
-        low, high = _bounds(schema, is_integer=is_integer)
-        step = schema.get("multipleOf") or (1 if is_integer else None)
         labelled = SourceText(self.text.value_of(name) or "").numbers
-        for number in labelled + self.text.numbers + [0.0, low, high]:
-            if math.isinf(number):
-                continue
-            fitted = _on_grid(number, step, low) if step else number
-            if low <= fitted <= high:
-                return int(fitted) if is_integer or (fitted == int(fitted) and step) else fitted
-        return int(low) if is_integer else low
+        return number_in_bounds(schema, labelled + self.text.numbers, is_integer=is_integer)
 
     def _boolean(self, name: str) -> bool:
         labelled = (self.text.value_of(name) or "").lower().rstrip(".")
@@ -228,31 +220,6 @@ def _merged(first: JsonObject, second: JsonObject) -> JsonObject:
     if "required" in first and "required" in second:
         merged["required"] = [*first["required"], *second["required"]]
     return merged
-
-
-def _bounds(schema: JsonObject, *, is_integer: bool) -> tuple[float, float]:
-    low, high = schema.get("minimum", -math.inf), schema.get("maximum", math.inf)
-    above, below = schema.get("exclusiveMinimum"), schema.get("exclusiveMaximum")
-    gap = 1 if is_integer else _gap(above, below)
-    if above is not None:
-        low = max(low, above + gap)
-    if below is not None:
-        high = min(high, below - gap)
-    if is_integer:
-        low, high = (x if math.isinf(x) else f(x) for x, f in ((low, math.ceil), (high, math.floor)))
-    return low, high
-
-
-def _gap(above: float | None, below: float | None) -> float:
-    if above is not None and below is not None:
-        return (below - above) / 4
-    return 0.5
-
-
-def _on_grid(number: float, step: float, low: float) -> float:
-    """Return the multiple of ``step`` at or below ``number``, or the first one from ``low`` on."""
-    fitted = math.floor(number / step) * step
-    return math.ceil(low / step) * step if fitted < low else fitted
 
 
 def _fitted(text: str, least: int, most: int | None) -> str:

@@ -5,6 +5,7 @@ from typing import Any
 
 import jsonschema
 import pytest
+from anthropic import transform_schema
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
@@ -161,6 +162,38 @@ def test_values_come_from_the_text():
 def test_the_enum_value_whose_words_overlap_the_text_most_is_chosen(text, topic):
     schema = {"enum": ["database", "web_framework", "machineLearning"]}
     assert schema_to_instance(schema, SourceText(text)) == topic
+
+
+def test_a_number_is_the_text_s_own_where_it_is_within_its_bounds_and_else_the_nearest_that_is():
+    schema = {"type": "integer", "minimum": 1, "maximum": 5}
+    assert schema_to_instance(schema, SourceText("I give it 4 of 5 stars")) == 4
+    assert schema_to_instance(schema, SourceText("I would buy 400 of them")) == 1
+    assert schema_to_instance({"type": "number", "multipleOf": 0.5}, SourceText("2.7 stars")) == 2.5
+
+
+@st.composite
+def bounded_numbers(draw):
+    """Return a schema of a number, built around one that it takes."""
+    kind, step = draw(st.sampled_from(["integer", "number"])), draw(st.sampled_from([1, 2, 7, 0.5, 2.5, 10]))
+    taken = draw(st.integers(-9, 9)) * step * (2 if kind == "integer" else 1)
+    away = st.integers(1, 40).map(lambda tenths: tenths / 10)
+    bounds = {
+        "minimum": taken - draw(st.just(0) | away),
+        "maximum": taken + draw(st.just(0) | away),
+        "exclusiveMinimum": taken - draw(away),
+        "exclusiveMaximum": taken + draw(away),
+        "multipleOf": step,
+    }
+    kept = draw(st.sets(st.sampled_from(sorted(bounds)), min_size=1))
+    return {"type": kind, **{name: bounds[name] for name in kept}}
+
+
+@given(bounded_numbers(), st.booleans(), st.lists(st.integers(-60, 60) | st.just(1.5), max_size=3))
+def test_a_number_obeys_its_bounds_in_keywords_and_in_the_sdk_s_words(schema, is_moved, said):
+    sent = transform_schema(schema) if is_moved else schema
+    whole = {"type": "object", "required": ["n"], "properties": {"n": sent}}
+    text = SourceText(f"It says {' and '.join(map(str, said))} here")
+    check(schema_to_instance(whole, text)["n"], schema)
 
 
 def test_without_a_schema_the_answer_is_an_extract_of_the_last_user_turn():
