@@ -7,11 +7,13 @@ BIN := $(VENV)/bin
 CONSTRAINTS := $(AIRFLOW:%=constraints-%.txt) constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo ui test test-matrix test-on-3.1 test-on-3.2 lint proof bench bench-peers clean
+.PHONY: help demo ui examples docs test test-matrix test-on-3.1 test-on-3.2 lint proof bench bench-peers clean
 
 help:
 	@echo "make demo   run the main job end to end, offline, on every Python package installed here"
 	@echo "make ui     the same, and leave the Airflow UI up"
+	@echo "make examples  run every example Dag on a real Airflow, and check what each has made"
+	@echo "make docs   build the documentation into .docs"
 	@echo "make test   run all tests"
 	@echo "make test-matrix  the same on Airflow 3.1 and 3.2 too; make test AIRFLOW=3.1 on one of them"
 	@echo "make lint   run ruff, mypy and import-linter"
@@ -24,6 +26,12 @@ demo: $(VENV)/.demo
 
 ui: $(VENV)/.demo
 	$(BIN)/python -m demo --stay
+
+examples: $(VENV)/.dev
+	$(BIN)/python -m pytest tests/system/test_examples.py
+
+docs: $(VENV)/.dev
+	$(BIN)/python -m sphinx -W --keep-going -n -b html docs .docs
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest -m "not proof and not live"
@@ -49,7 +57,7 @@ bench-peers: $(VENV)/.dev
 	$(BIN)/python -m bench.peers
 
 clean:
-	rm -rf $(VENV) .venv-3.1 .venv-3.2 .demo .bench
+	rm -rf $(VENV) .venv-3.1 .venv-3.2 .demo .bench .docs
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)

@@ -35,7 +35,7 @@ with DAG(
     tags=["claude", "batch", "example"],
     doc_md=__doc__,
     params={"destination": Param(type="string", minLength=1, description="Folder or URL for the Parquet.")},
-):
+) as approve_costs:
     notes = claude_batch_with_approval(
         group_id="notes",
         subject="Describe the packages of {{ run_id }} with Claude?",

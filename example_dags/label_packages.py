@@ -53,7 +53,7 @@ with DAG(
     tags=["claude", "batch", "example"],
     doc_md=__doc__,
     params={"destination": Param(type="string", minLength=1, description="Folder or URL for the Parquet.")},
-):
+) as label_packages:
     submit = ClaudeBatchSubmitOperator(
         task_id="submit",
         claude_conn_id="anthropic_default",

@@ -43,7 +43,7 @@ def airflow(
     dags_folder = folder / "dags"
     dags_folder.mkdir()
     for source in (REPOSITORY / "example_dags", Path(__file__).parent / "dags"):
-        for dag_file in source.glob("*.py"):
+        for dag_file in (*source.glob("*.py"), *source.glob(".airflowignore")):
             shutil.copy(dag_file, dags_folder)
     variables = environment(warehouse, staging, batch_emulator)
     with AirflowStandalone(folder / "home", dags_folder=dags_folder, environment=variables) as running:
