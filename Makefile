@@ -33,8 +33,9 @@ examples: $(VENV)/.dev
 docs: $(VENV)/.dev
 	$(BIN)/python -m sphinx -W --keep-going -n -b html docs .docs
 
+# What needs an Airflow waits more than it computes: it has one of the two processes to itself.
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -m "not proof and not live"
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup -m "not proof and not live"
 
 test-matrix: test test-on-3.2 test-on-3.1
 
