@@ -1,35 +1,37 @@
 """
 All errors of this package, in two branches: before and after the paid call.
 
-* ClaudeBatchError
-  + ClaudeBatchInputError (a ValueError): nothing was sent, nothing is billed
-    - RowTemplateError
-    - OutputSchemaError
-    - RowError
-    - RequestTooLargeError
-    - DestinationError
-    - StagingError
-      · UnsafeStagingError
-    - PlanMissingError
-    - QueryError
-      · SourceColumnsError
-    - CreateRefusedError
-    - CostCapError
-  + ClaudeBatchRunError (a RuntimeError): something was, or may have been, sent
-    - SubmissionUncertainError
-    - OtherAccountError
-    - GenerationClosedError
-    - PartlySentError
-    - CostCapReachedError
-    - PilotFailedError
-    - ManifestUnreadableError
-    - SnapshotChangedError
-    - BatchNotEndedError
-    - BatchWaitTimeoutError
-    - ResultsIncompleteError
-    - QualityGateError
-    - DatasetError
-    - WarehouseError
+.. code-block:: text
+
+    ClaudeBatchError
+        ClaudeBatchInputError (a ValueError): nothing was sent, nothing is billed
+            RowTemplateError
+            OutputSchemaError
+            RowError
+                RequestTooLargeError
+            DestinationError
+            StagingError
+                UnsafeStagingError
+            PlanMissingError
+            QueryError
+                SourceColumnsError
+            CreateRefusedError
+            CostCapError
+        ClaudeBatchRunError (a RuntimeError): something was, or may have been, sent
+            SubmissionUncertainError
+            OtherAccountError
+            GenerationClosedError
+            PartlySentError
+            CostCapReachedError
+            PilotFailedError
+            ManifestUnreadableError
+            SnapshotChangedError
+            BatchNotEndedError
+            BatchWaitTimeoutError
+            ResultsIncompleteError
+            QualityGateError
+            DatasetError
+            WarehouseError
 
 No message of this package holds text that came from a row; a row is named by its number and its key.
 """
@@ -109,6 +111,7 @@ class CreateRefusedError(ClaudeBatchInputError):
     """
     The API refused to create a batch, with a definite answer.
 
+    :param message: What was refused, and what a person has to do.
     :param status_code: HTTP status of the answer.
     :param error_type: The API's word, such as ``invalid_request_error``.
     :param request_id: The API's ``request-id``, to quote to Anthropic's support.
@@ -222,6 +225,7 @@ class WarehouseError(ClaudeBatchRunError):
     """
     Published answers could not be written into the warehouse.
 
+    :param message: What went wrong, without values of rows but their keys, and what a retry does.
     :param sqlstate: The database's code of the error, where it gives one.
     """
 

@@ -74,6 +74,8 @@ def claude_batch_task(python_callable: Callable[..., object] | None = None, **kw
     """
     Make a submit task of a function that makes rows: ``@task.claude_batch(...)``.
 
+    A retry goes on with the rows of the first call, see :class:`.ClaudeBatchDecoratedOperator`.
+
     .. code-block:: python
 
         @task.claude_batch(key="id", prompt="Who would use this: {summary}", model=..., max_tokens=256)

@@ -69,8 +69,7 @@ class Fault(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defau
     One fault as ordered, and how often it has struck.
 
     :param operation: Which calls it strikes; ``batch`` and ``lines`` for the next batches created.
-    :param with_: What happens. ``never-ends`` belongs to ``batch``, the kinds of :data:`LineFault` to
-        ``lines``.
+    :param with_: What happens. ``never-ends`` belongs to ``batch``, the kinds of ``LineFault`` to ``lines``.
     :param after: How far a call gets before it strikes: its headers have come, its body has come, or it has
         been accepted and only the answer is lost.
     :param times: How many calls or batches it strikes; ``None`` for all, and then it is never left over.
@@ -136,6 +135,7 @@ class Faults:
     The faults on order, oldest first.
 
     :param write: Called with the whole list, encoded, whenever it changes.
+    :param ordered: The list.
     """
 
     write: Callable[[bytes], None]

@@ -70,6 +70,8 @@ def changed(settings: Settings, changes: dict[str, object]) -> Settings:
     """
     Return ``settings`` with ``changes``.
 
+    :param settings: What holds so far.
+    :param changes: Fields of :class:`Settings` by name.
     :raises msgspec.ValidationError: A name is unknown or a value has the wrong type.
     """
     return msgspec.convert({**msgspec.structs.asdict(settings), **changes}, Settings)

@@ -179,17 +179,29 @@ class ClaudeBatchHook(BaseHook):
         return batch
 
     def retrieve_batch(self, batch_id: str) -> MessageBatch:
-        """Return a batch as it is. Free, and retried by the SDK."""
+        """
+        Return a batch as it is. Free, and retried by the SDK.
+
+        :param batch_id: Of any batch of the workspace.
+        :raises anthropic.APIError: The API cannot be asked, or has no such batch.
+        """
         return self.client.messages.batches.retrieve(batch_id)
 
     def cancel_batch(self, batch_id: str) -> MessageBatch:
-        """Ask the API to cancel a batch; what it has answered until then is billed and can be read."""
+        """
+        Ask the API to cancel a batch; what it has answered until then is billed and can be read.
+
+        :param batch_id: A batch that is in progress.
+        :raises anthropic.APIError: The API cannot be asked, or the batch has ended.
+        """
         return self.client.messages.batches.cancel(batch_id)
 
     def delete_batch(self, batch_id: str) -> bool:
         """
         Delete an ended batch and its results at Anthropic.
 
+        :param batch_id: A batch that has ended.
+        :raises anthropic.APIError: The API cannot be asked, or the batch has not ended.
         :return: Whether it was there.
         """
         from anthropic import NotFoundError

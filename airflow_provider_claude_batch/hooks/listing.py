@@ -25,6 +25,9 @@ _OLDEST_THAT_MAY_RUN = EXPIRES_AFTER + timedelta(hours=1)
 class Account:
     """
     Whose key a call was made with, in the API's words; ``None`` where a gateway keeps them back.
+
+    :param organization_id: Of the answer's header ``anthropic-organization-id``.
+    :param workspace_id: Of the answer's header ``anthropic-workspace-id``.
     """
 
     organization_id: str | None
@@ -38,6 +41,7 @@ class Listing:
 
     :param batches: Newest first, back to the time that was asked for and to all that may still run.
     :param now: When it was made, by the API's clock.
+    :param account: Whose key it was made with.
     """
 
     batches: tuple[ListedBatch, ...]

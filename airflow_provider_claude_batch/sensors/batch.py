@@ -45,8 +45,8 @@ class ClaudeBatchSensor(BaseSensorOperator):
     for the end, and lets the load take what was answered; the rest is in the dataset as ``canceled`` and is
     not billed.
 
-    :param submission: Output of a :class:`~..operators.submit.ClaudeBatchSubmitOperator`, mapped or not, or a
-        manifest URI. (templated)
+    :param submission: Output of a :class:`~.ClaudeBatchSubmitOperator`, mapped or not, or a manifest URI.
+        (templated)
     :param batch_ids: Batches made elsewhere, instead of ``submission``. (templated)
     :param claude_conn_id: Connection of type ``anthropic``; default: the submission's own, else
         ``anthropic_default``. (templated)

@@ -32,7 +32,7 @@ def receipts_table(staging_root: str, since: date | None = None) -> pa.Table:
 
     :param staging_root: URI or path below which manifest folders lie.
     :param since: Day of publishing, in UTC; unless given, all there are.
-    :return: :data:`.receipts_to_arrow.RECEIPTS_SCHEMA`.
+    :return: Columns and types are in ``receipts_to_arrow.RECEIPTS_SCHEMA``.
     :raises ManifestUnreadableError: A receipt cannot be read.
     """
     from airflow_provider_claude_batch.core.receipts_to_arrow import receipts_to_arrow
@@ -50,6 +50,7 @@ def read_receipts(
     Yield receipts, newest days first; a submission that was loaded on two days has one on each.
 
     :param root: The staging root.
+    :param since: Day of publishing, in UTC; unless given, all there are.
     :param on_unreadable: Is told of a receipt that cannot be read, which is then left out.
     :raises ManifestUnreadableError: A receipt cannot be read, and nobody is to be told.
     """

@@ -43,8 +43,12 @@ class Unloaded:
     """
     An ended batch whose results are only with Anthropic.
 
+    :param batch_id: Of the batch.
     :param manifest: URI of the manifest folder that it belongs to.
-    :param shard: Index of the shard that it is, in round ``round_index``.
+    :param round_index: Round that it is of, from 0.
+    :param shard: Index of the shard that it is, in that round.
+    :param requests: Of the shard.
+    :param created_at: When the batch was created, by the API's clock.
     :param ends_at: When Anthropic removes its results.
     :param is_lost: The manifest does not name it; its first result line proves it.
     """
@@ -105,6 +109,7 @@ def load_unloaded(unloaded: Unloaded, hook: ClaudeBatchHook) -> BatchRecord:
     of the submit task goes on with it and does not send it.
 
     :param unloaded: As :func:`find_unloaded` returns it.
+    :param hook: Of the workspace.
     :raises ResultsIncompleteError: The results do not agree with what was sent.
     :raises SubmissionUncertainError: The shard has become another batch on record in the meantime.
     """

@@ -60,6 +60,9 @@ def claude_batch_with_approval(
     of the plan are sent as they are: what a person has seen is what is paid for, and the query is not run
     again. Rejected, the tasks after it are skipped.
 
+    A retry or a *clear* of one of them does what its operator says. A *clear* of ``plan`` makes another plan,
+    which has to be approved.
+
     :param group_id: Of the task group; the tasks are ``{group_id}.plan`` and so on.
     :param destination: As the transfer takes it. (templated)
     :param subject: Headline of the question. (templated)

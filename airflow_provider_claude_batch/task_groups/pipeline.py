@@ -47,6 +47,8 @@ def claude_batch_pipeline(
     """
     Make a task group of three tasks, ``submit``, ``wait`` and ``load``.
 
+    A retry or a *clear* of one of them does what its operator says.
+
     .. code-block:: python
 
         labels = claude_batch_pipeline(
@@ -123,7 +125,16 @@ def make_group(
     group_id: str,
     default_args: Mapping[str, object] | None,
 ) -> Pipeline:
-    """Return the group with the tasks that ``add_tasks`` makes, one of which is ``load``."""
+    """
+    Return the group with the tasks that ``add_tasks`` makes, one of which is ``load``.
+
+    :param add_tasks: Makes the tasks from ``arguments``, inside the group.
+    :param arguments: The same for each value of ``mapped``.
+    :param mapped: Arguments with their values, one group of tasks for each; empty for a group that is not
+        mapped.
+    :param group_id: Of the task group.
+    :param default_args: What is for all its tasks.
+    """
     factory = task_group(group_id=group_id, default_args=dict(default_args or {}))(add_tasks)
     node = factory.partial(**arguments).expand(**mapped) if mapped else factory(**arguments)
     group = cast("TaskGroup", node)
@@ -138,7 +149,14 @@ def add_wait_and_load(
     outlets: Sequence[object],
     map_index_template: str | None = None,
 ) -> None:
-    """Add the tasks that wait for what ``submit`` sends and load it."""
+    """
+    Add the tasks that wait for what ``submit`` sends and load it.
+
+    :param submit: The task that sends.
+    :param arguments: Of the pipeline; each task takes those that are its own.
+    :param outlets: Assets that the load updates.
+    :param map_index_template: Name of a mapped load in Airflow's views.
+    """
     wait = ClaudeBatchSensor(
         task_id="wait", submission=submit.output, **_further(ClaudeBatchSensor, arguments)
     )
@@ -153,7 +171,12 @@ def add_wait_and_load(
 
 
 def arguments_of(operator: type[BaseOperator], arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Return those of ``arguments`` that an operator's own signature names."""
+    """
+    Return those of ``arguments`` that an operator's own signature names.
+
+    :param operator: Its class.
+    :param arguments: Of a pipeline.
+    """
     names = inspect.signature(operator).parameters
     return {name: value for name, value in arguments.items() if name in names}
 
@@ -162,6 +185,8 @@ def check_arguments(names: Sequence[str], *, operators: Sequence[type[BaseOperat
     """
     Refuse names that no operator's own signature has, what is Airflow's own among them.
 
+    :param names: Of a pipeline's arguments.
+    :param operators: Those of the pipeline.
     :raises ClaudeBatchInputError: Names them.
     """
     known = {name for operator in operators for name in inspect.signature(operator).parameters}

@@ -77,8 +77,8 @@ class ClaudeBatchToParquetOperator(BaseOperator):
     rows or the new ones. Returns a small dict with ``files``, ``rows``, ``outcomes``, ``tokens``,
     ``cost_usd``, ``rounds`` and ``manifest``; the event of an outlet asset carries the same.
 
-    :param submission: Output of a :class:`~..operators.submit.ClaudeBatchSubmitOperator` that is not mapped,
-        or a manifest URI. (templated)
+    :param submission: Output of a :class:`~.ClaudeBatchSubmitOperator` that is not mapped, or a manifest URI.
+        (templated)
     :param batch_ids: Ended or running batches that were made elsewhere, instead of ``submission``: a row for
         every result, without key columns; no round is sent, and ``manifest`` is ``None``. (templated)
     :param output_schema: Of the answers of ``batch_ids``, as a submit task takes it.
