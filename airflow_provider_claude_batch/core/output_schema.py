@@ -7,6 +7,7 @@ pydantic.
 
 from __future__ import annotations
 
+import json
 import re
 from typing import TYPE_CHECKING, TypeGuard, cast
 
@@ -43,11 +44,13 @@ def to_json_schema(schema: object) -> JsonObject:
     Every object gets ``additionalProperties: false`` and every property becomes required, as structured
     outputs ask. ``$ref`` is replaced by what it names.
 
-    :param schema: A pydantic model class, a JSON Schema of type ``object``, or SQL-like columns such as
-        ``"sentiment STRING, score DOUBLE, tags ARRAY<STRING>"``.
+    :param schema: A pydantic model class, a JSON Schema of type ``object``, which may be a JSON text, or
+        SQL-like columns such as ``"sentiment STRING, score DOUBLE, tags ARRAY<STRING>"``.
     :raises OutputSchemaError: It is none of these, is recursive, has a keyword with a value that it cannot
         have, or names a column like one of ours.
     """
+    if isinstance(schema, str) and schema.lstrip().startswith("{"):
+        schema = _from_json(schema)
     if isinstance(schema, str):
         document = _from_sql(schema)
     elif _is_json_object(schema):
@@ -85,6 +88,13 @@ def to_output_format(json_schema: Mapping[str, object]) -> JsonObject:
 
 def _is_json_object(value: object) -> TypeGuard[JsonObject]:
     return isinstance(value, dict)
+
+
+def _from_json(text: str) -> object:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise OutputSchemaError(f"output_schema is no JSON: {error}. Nothing was sent.") from error
 
 
 def _from_sql(text: str) -> JsonObject:

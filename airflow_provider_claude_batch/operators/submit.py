@@ -9,7 +9,7 @@ from airflow.providers.common.compat.sdk import (
     AirflowFailException,
     AirflowSkipException,
 )
-from airflow.sdk import BaseOperator
+from airflow.sdk import BaseOperator, literal
 
 from airflow_provider_claude_batch.errors import ClaudeBatchError, ClaudeBatchInputError, PlanMissingError
 from airflow_provider_claude_batch.hooks.claude_batch import ClaudeBatchHook
@@ -98,8 +98,10 @@ class ClaudeBatchSubmitOperator(BaseOperator):
     :param prime_cache: With ``cache_ttl="1h"``: send one request first, which writes the cache, and the rest
         when it has ended.
     :param request_params: Any other parameter of the Messages API, the same for every request. (templated)
-    :param output_schema: What an answer must be: a pydantic model, a JSON Schema of an object, or columns
-        such as ``"sentiment STRING, score DOUBLE"``. Each property becomes a typed column.
+    :param output_schema: What an answer must be: a pydantic model, a JSON Schema of an object as a dict or as
+        JSON text, or columns such as ``"sentiment STRING, score DOUBLE"``. Each property becomes a typed
+        column. What depends on the run is a text, as in ``{"enum": {{ params.labels | tojson }}}``, or the
+        output of another task; a model is not rendered. (templated)
     :param passthrough: Further columns of the query that travel to the Parquet. (templated)
     :param betas: Beta features of the API to send the batches with.
     :param samples_per_row: Requests that each row becomes, for several answers to the same question.
@@ -156,6 +158,7 @@ class ClaudeBatchSubmitOperator(BaseOperator):
         "parameters",
         "system",
         "request_params",
+        "output_schema",
         "passthrough",
         "deadline",
         "reuse_answers",
@@ -168,6 +171,7 @@ class ClaudeBatchSubmitOperator(BaseOperator):
         "system": "md",
         "parameters": "json",
         "request_params": "json",
+        "output_schema": "json",
     }
     operator_extra_links = (ClaudeBatchLink(),)
     ui_color = "#f2e4d8"
@@ -236,7 +240,8 @@ class ClaudeBatchSubmitOperator(BaseOperator):
         self.cache_ttl = cache_ttl
         self.prime_cache = prime_cache
         self.request_params = request_params
-        self.output_schema = output_schema
+        # Airflow calls a templated class.
+        self.output_schema = literal(output_schema) if isinstance(output_schema, type) else output_schema
         self.passthrough = passthrough
         self.betas = betas
         self.samples_per_row = samples_per_row

@@ -34,14 +34,14 @@ def arrow_types(schema):
     return {name: column.arrow for name, column in answer_columns(to_json_schema(schema)).items()}
 
 
-def test_a_pydantic_model_a_json_schema_and_sql_columns_say_the_same():
+def test_a_pydantic_model_a_json_schema_its_text_and_sql_columns_say_the_same():
     class Label(pydantic.BaseModel):
         sentiment: str
         score: float
 
     as_json = {"type": "object", "properties": {"sentiment": {"type": "string"}, "score": {"type": "number"}}}
     expected = {"sentiment": pa.string(), "score": pa.float64()}
-    for schema in (Label, as_json, "sentiment STRING, score DOUBLE"):
+    for schema in (Label, as_json, f"\n{json.dumps(as_json)}", "sentiment STRING, score DOUBLE"):
         assert arrow_types(schema) == expected
 
 

@@ -1,6 +1,8 @@
+import pydantic
 import pytest
-from airflow.sdk import DAG
+from airflow.sdk import DAG, task
 
+from airflow_provider_claude_batch.core.output_schema import to_json_schema
 from airflow_provider_claude_batch.errors import ClaudeBatchInputError
 from airflow_provider_claude_batch.operators.submit import ClaudeBatchSubmitOperator
 from airflow_provider_claude_batch.sensors.batch import ClaudeBatchSensor
@@ -31,6 +33,35 @@ def test_texts_may_stand_in_files_and_nothing_else_is_taken_for_one(tmp_path):
     assert operator.prompt == "Summarise {name}.md"
     assert operator.parameters == ["readme.md"]
     assert operator.request_params == {"stop_sequences": [".md"]}
+
+
+class Label(pydantic.BaseModel):
+    """Of a {{ run }}."""
+
+    name: str = pydantic.Field(pattern="^[^{#]*$")
+
+
+def test_an_output_schema_can_be_a_text_for_the_run(tmp_path):
+    schema = """
+        {"type": "object", "properties": {"name": {"enum": {{ params.names | tojson }}}}}
+    """
+    operator = submit_with(tmp_path, output_schema=schema)
+    operator.render_template_fields({"params": {"names": ["it's", "<b>"]}})
+    properties = to_json_schema(operator.output_schema)["properties"]
+    assert properties == {"name": {"enum": ["it's", "<b>"]}}
+
+
+def test_an_output_schema_can_be_what_a_task_returns():
+    with DAG(dag_id="d", schedule=None):
+        names = task(lambda: {}, task_id="names")
+        operator = ClaudeBatchSubmitOperator(task_id="submit", output_schema=names())
+    assert operator.upstream_task_ids == {"names"}
+
+
+def test_a_model_is_an_output_schema_as_it_stands(tmp_path):
+    operator = submit_with(tmp_path, output_schema=Label)
+    operator.render_template_fields({"run": "night"})
+    assert operator.output_schema is Label
 
 
 @pytest.mark.parametrize("status", [500, 404, 401])
