@@ -8,6 +8,7 @@ are the keys of one shard and a few blocks.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from airflow_provider_claude_batch.core.prices import PriceList
+    from airflow_provider_claude_batch.core.shard_arrow_rows import Claims
 
 #: Our columns, in order; they follow the row's own and the answer's. Columns are only added, at the end.
 OUR_FIELDS: tuple[tuple[str, pa.DataType], ...] = (
@@ -68,6 +70,9 @@ BLOCK_BYTES = 2_500_000
 
 _ROWS_WITHOUT_LINE = 8192
 
+#: Beside the columns of lines, while they are compared.
+_PRINTS = "claude_line_print"
+
 
 @dataclasses.dataclass(slots=True)
 class LineCounts:
@@ -77,16 +82,38 @@ class LineCounts:
     :param lines: All lines.
     :param foreign: Lines whose ``custom_id`` is not of this shard; they are left out.
     :param doubled: Further lines of a request that already had one; the first counts.
+    :param differing: Those of them that are not the first one once more, where they were compared.
     :param missing: Requests without a line; they get a row with the outcome ``missing``.
+    :param missing_digest: The same for two reads in which the same requests have no line.
     :param unreadable: Lines of which little but the ``custom_id`` can be read; they get a row with the
         outcome ``errored``.
+    :param succeeded: Requests that the results hold an answer to, of whatever outcome.
     """
 
     lines: int = 0
     foreign: int = 0
     doubled: int = 0
+    differing: int = 0
     missing: int = 0
+    missing_digest: str = dataclasses.field(default="", compare=False)
     unreadable: int = 0
+    succeeded: int = 0
+
+    def add(self, claims: Claims, ours: pa.RecordBatch) -> None:
+        """
+        Count lines.
+
+        :param ours: Those that became rows.
+        """
+        is_unreadable = pc.fill_null(pc.equal(ours.column("claude_error_type"), UNREADABLE), fill_value=False)
+        has_succeeded = pc.fill_null(
+            pc.equal(ours.column("claude_result_type"), "succeeded"), fill_value=False
+        )
+        self.foreign += claims.foreign
+        self.doubled += claims.doubled
+        self.differing += claims.differing
+        self.unreadable += pc.sum(is_unreadable, min_count=0).as_py()
+        self.succeeded += pc.sum(pc.and_not(has_succeeded, is_unreadable), min_count=0).as_py()
 
 
 def published_schema(
@@ -118,6 +145,7 @@ def results_to_arrow(
     round_number: int = 1,
     price_list: PriceList | None = None,
     keep_content: bool = False,
+    compare_doubled: bool = False,
 ) -> Iterator[pa.RecordBatch]:
     """
     Join the result lines of one batch with the keys of its shard.
@@ -133,6 +161,7 @@ def results_to_arrow(
     :param round_number: From 1; ``claude_rounds`` of what was sent.
     :param price_list: Prices of the batch, or ``None`` where costs stay null.
     :param keep_content: With the raw content blocks.
+    :param compare_doubled: See whether doubled lines are the same; costs time for every line.
     :raises ResultsIncompleteError: A line does not say whose result it is: the stream was cut or is not the
         batch's.
     """
@@ -143,15 +172,21 @@ def results_to_arrow(
         price_list=price_list,
     )
     answers = None if json_schema is None else AnswerReader(json_schema)
-    for lines in _decoded(blocks, lambda block: _columns(block, answers, keep_content=keep_content), counts):
+
+    def decode(block: bytes) -> pa.RecordBatch:
+        lines = _columns(block, answers, keep_content=keep_content)
+        return lines.append_column(_PRINTS, _line_prints(block)) if compare_doubled else lines
+
+    for lines in _decoded(blocks, decode, counts):
         counts.lines += lines.num_rows
-        claims = rows.claim(lines.column("claude_custom_id"))
-        counts.foreign += claims.foreign
-        counts.doubled += claims.doubled
+        claims = rows.claim(
+            lines.column("claude_custom_id"), lines.column(_PRINTS) if compare_doubled else None
+        )
         ours = lines if len(claims.rows) == lines.num_rows else lines.take(pa.array(claims.lines))
-        counts.unreadable += pc.sum(pc.equal(ours.column("claude_error_type"), UNREADABLE)).as_py() or 0
+        counts.add(claims, ours)
         yield rows.answered(claims.rows, ours)
     counts.missing = len(rows.missing())
+    counts.missing_digest = hashlib.sha256(rows.missing().tobytes()).hexdigest()
     for missing in _cut(rows.missing()):
         yield rows.without_line(missing)
     for rejected in _cut(rows.rejected):
@@ -191,6 +226,11 @@ def _columns(block: bytes, answers: AnswerReader | None, *, keep_content: bool) 
     if keep_content:
         columns[CONTENT_FIELD.name] = content_texts(block)
     return pa.RecordBatch.from_pydict(columns if answers is None else with_answers(columns, answers))
+
+
+def _line_prints(block: bytes) -> pa.Array:
+    """Return a number for each line that is the same for lines of the same bytes."""
+    return pa.array([hash(line) for line in block.split(b"\n") if line], pa.int64())
 
 
 def with_answers(columns: dict[str, pa.Array], answers: AnswerReader) -> dict[str, pa.Array]:

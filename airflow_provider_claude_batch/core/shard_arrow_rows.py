@@ -34,12 +34,14 @@ class Claims:
 
     :param lines: Their numbers in the block, in order.
     :param rows: The rows of the shard, one each.
+    :param differing: Doubled lines that are not the row's first one once more; 0 where that is not looked at.
     """
 
     lines: NDArray[np.int64]
     rows: NDArray[np.int64]
     foreign: int
     doubled: int
+    differing: int
 
 
 class ShardRows:
@@ -70,12 +72,17 @@ class ShardRows:
         reasons = _only_chunk(self._keys, "claude_rejected")
         self._is_sent = reasons.is_null().to_numpy(zero_copy_only=False)
         self._is_seen = np.zeros(keys.num_rows, np.bool_)
+        self._prints = np.zeros(keys.num_rows, np.int64)
         answered = pc.is_in(reasons, value_set=pa.array(ANSWERED_ELSEWHERE, pa.string()))
         #: Rows that were not sent and are not answered elsewhere, in order.
         self.rejected = np.flatnonzero(pc.and_(reasons.is_valid(), pc.invert(answered)))
 
-    def claim(self, custom_ids: pa.Array) -> Claims:
-        """Find the rows of lines and mark them seen; the first line of a row counts."""
+    def claim(self, custom_ids: pa.Array, prints: pa.Array | None = None) -> Claims:
+        """
+        Find the rows of lines and mark them seen; the first line of a row counts.
+
+        :param prints: A number for each line, equal for lines that are the same; ``None`` for not comparing.
+        """
         ordinals = pc.struct_field(pc.extract_regex(custom_ids, r"-(?P<ordinal>[0-9]{1,18})$"), "ordinal")
         rows = pc.subtract(pc.cast(ordinals, pa.int64()), self._first_ordinal)
         is_row = pc.and_(pc.greater_equal(rows, 0), pc.less(rows, len(self._custom_ids)))
@@ -95,7 +102,15 @@ class ShardRows:
             found[chosen],
             foreign=len(custom_ids) - len(lines),
             doubled=len(lines) - len(chosen),
+            differing=0 if prints is None else self._differing(prints.to_numpy()[lines], found, chosen),
         )
+
+    def _differing(
+        self, prints: NDArray[np.int64], rows: NDArray[np.int64], chosen: NDArray[np.int64]
+    ) -> int:
+        """Count the lines of rows whose first line was another."""
+        self._prints[rows[chosen]] = prints[chosen]
+        return int((self._prints[rows] != prints).sum())
 
     def missing(self) -> NDArray[np.int64]:
         """Return the requests without a line, in order."""

@@ -1,14 +1,11 @@
 """
 A batch's results into the manifest folder: one Parquet file a shard, whole or not there at all.
 
-The lines are counted against the server's own counts before the file is put. The rule is:
-
-* as many lines as the server counts have come, whosever they are; else they are read again, and in the end
-  nothing is put;
-* every row of the shard comes out once. Of doubled lines the first counts, lines of other requests are left
-  out; a request without a line comes out as ``missing`` and one whose line cannot be read as ``errored``, so
-  that a further round can send it again. All four are read again first, and a warning counts those that stay;
-* results in which not one line is of the shard are another batch's: nothing is put.
+Every row of the shard comes out once. Lines of other requests and lines that are there twice are left out; a
+request without a line comes out as ``missing`` and one whose line cannot be read as ``errored``, so that a
+further round can send it again. All four are read again first, and a warning counts those that stay. What is
+not put, since rows would be wrong or paid answers given up, is decided in
+:mod:`~airflow_provider_claude_batch.core.results_accounting`.
 """
 
 from __future__ import annotations
@@ -18,6 +15,12 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from airflow_provider_claude_batch.core.lines import chunks_to_blocks
+from airflow_provider_claude_batch.core.results_accounting import (
+    BatchCounts,
+    is_odd,
+    refusal,
+    unseen_answers,
+)
 from airflow_provider_claude_batch.errors import BatchNotEndedError, ResultsIncompleteError
 from airflow_provider_claude_batch.hooks.refusals import is_temporary, retry_after
 from airflow_provider_claude_batch.submission import names
@@ -25,7 +28,7 @@ from airflow_provider_claude_batch.submission.rereads import BrokenReadError, Re
 from airflow_provider_claude_batch.submission.storage import scratch_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     import pyarrow as pa
@@ -43,6 +46,11 @@ _log = logging.getLogger(__name__)
 _ROW_GROUP_BYTES = 4_000_000
 
 _KEPT = "They are kept by Anthropic for 29 days; a retry reads them again and pays nothing."
+
+_WAY_OUT = (
+    "Should they stay so: delete the batch at Anthropic, then clear the submit task. It asks the batch's "
+    "requests again, which is billed again, and takes all other answers."
+)
 
 _PATIENT = Rereads()
 
@@ -62,8 +70,8 @@ def land_shard(
     """
     Read a batch's results, join them with the shard's keys and write ``results-NNNNN.parquet``.
 
-    A stream that breaks or does not add up is read again from its beginning. In memory: the shard's keys, a
-    few blocks of lines and one row group; on local disk: the shard's Parquet.
+    A stream that breaks or is odd is read again from its beginning. In memory: the shard's keys, a few blocks
+    of lines and one row group; on local disk: the shard's Parquet.
 
     :param in_round: The round that the shard is of.
     :param record: Its batch.
@@ -72,10 +80,11 @@ def land_shard(
     :param keep_content: With the raw content blocks.
     :return: The batch as the API shows it.
     :raises BatchNotEndedError: The batch is still processing.
-    :raises ResultsIncompleteError: The lines are not as many as the server counts, however often they are
-        read, or they cannot be read for longer than ``rereads`` allows.
+    :raises ResultsIncompleteError: The lines cannot be made rows, however often they are read, or they cannot
+        be read for longer than ``rereads`` allows.
     """
     keys = folder.read_keys(in_round.index, shard.index, in_round.identity)
+    whole: list[LineCounts] = []
     with scratch_folder() as scratch:
         path = scratch / "results.parquet"
 
@@ -90,22 +99,18 @@ def land_shard(
                 round_number=in_round.index + 1,
                 price_list=price_list,
                 keep_content=keep_content,
+                compare_doubled=bool(whole),
             )
-            _check_counts(counts, batch, shard)
+            whole.append(counts)
+            _check_counts(batch, shard, whole)
             return batch, counts
 
-        batch, counts = rereads.until_whole(read, is_odd=lambda found: _is_odd(found[1]))
-        if _is_odd(counts):
-            _log.warning(
-                "The results of batch %s hold %d lines of other requests and %d doubled ones, which are left "
-                "out; %d requests have no line and come out as missing, %d lines cannot be read and come out "
-                "as errored. Tell Anthropic, with the batch's id.",
-                batch.id,
-                counts.foreign,
-                counts.doubled,
-                counts.missing,
-                counts.unreadable,
-            )
+        batch, counts = rereads.until_whole(
+            read, is_odd=lambda found: is_odd(found[1], _batch_counts(found[0], shard))
+        )
+        told = _batch_counts(batch, shard)
+        if is_odd(counts, told):
+            _warn(batch.id, counts, told)
         folder.folder.put(path, names.results_path(in_round.index, shard.index))
     return batch
 
@@ -168,6 +173,7 @@ def _stream_to_parquet(
     round_number: int,
     price_list: PriceList | None,
     keep_content: bool,
+    compare_doubled: bool,
 ) -> LineCounts:
     import anthropic
     import httpx2
@@ -191,12 +197,15 @@ def _stream_to_parquet(
                 round_number=round_number,
                 price_list=price_list,
                 keep_content=keep_content,
+                compare_doubled=compare_doubled,
             )
             _write(path, rows, published_schema(keys.schema, json_schema, keep_content=keep_content))
     except (httpx2.RequestError, anthropic.APIError) as error:
         if not is_temporary(error):
             raise
         raise _broken(error, batch.id, f"broke off after {counts.lines} lines") from error
+    except ResultsIncompleteError as error:
+        raise ResultsIncompleteError(f"Batch {batch.id}: {error} {_WAY_OUT}") from None
     return counts
 
 
@@ -236,18 +245,42 @@ def _broken(error: Exception, batch_id: str, what: str) -> BrokenReadError:
     )
 
 
-def _is_odd(counts: LineCounts) -> bool:
-    return bool(counts.foreign or counts.doubled or counts.missing or counts.unreadable)
-
-
-def _check_counts(counts: LineCounts, batch: MessageBatch, shard: ShardRecord) -> None:
+def _batch_counts(batch: MessageBatch, shard: ShardRecord) -> BatchCounts:
     told = batch.request_counts
     ended = told.succeeded + told.errored + told.canceled + told.expired
-    is_another = counts.lines > 0 and counts.foreign == counts.lines
-    if counts.lines == ended and not is_another:
+    return BatchCounts(requests=shard.requests, ended=ended, succeeded=told.succeeded)
+
+
+def _check_counts(batch: MessageBatch, shard: ShardRecord, whole: Sequence[LineCounts]) -> None:
+    """
+    Raise where what was read last cannot be made rows.
+
+    :param whole: Of all reads that came to their end.
+    """
+    counts, told = whole[-1], _batch_counts(batch, shard)
+    why = refusal(counts, told, before=whole[-2] if len(whole) > 1 else None)
+    if why is None:
         return
     raise ResultsIncompleteError(
-        f"Batch {batch.id} was sent {shard.requests} requests and says that {ended} ended, and its results "
-        f"hold {counts.lines} lines: {counts.foreign} of other requests, {counts.doubled} doubled, "
-        f"{counts.missing} missing. Nothing is published. {_KEPT}"
+        f"Batch {batch.id} was sent {told.requests} requests. The server says that {told.ended} ended and "
+        f"{told.succeeded} succeeded; the results hold {counts.lines} lines, {counts.foreign} of other "
+        f"requests, {counts.doubled} doubled, {counts.unreadable} unreadable, with {counts.missing} missing, "
+        f"and {counts.succeeded} answers: {why}. Nothing is published. {_KEPT} {_WAY_OUT}"
+    )
+
+
+def _warn(batch_id: str, counts: LineCounts, told: BatchCounts) -> None:
+    _log.warning(
+        "The results of batch %s, which the server says has %d requests that ended, hold %d lines: %d of "
+        "other requests and %d doubled ones, which are left out. %d requests have no line and come out as "
+        "missing, %d lines cannot be read and come out as errored; up to %d of these were billed and may be "
+        "billed once more. Tell Anthropic, with the batch's id.",
+        batch_id,
+        told.ended,
+        counts.lines,
+        counts.foreign,
+        counts.doubled,
+        counts.missing,
+        counts.unreadable,
+        unseen_answers(counts, told),
     )

@@ -80,7 +80,7 @@ def test_lines_in_any_order_find_their_rows():
         [line(i, succeeded(f'{{"label":"{i}","score":0}}')) for i in (4, 2, 0, 3, 1)], count=5
     )
     assert [(row["id"], row["label"]) for row in rows] == [(100 + i, str(i)) for i in range(5)]
-    assert counts == LineCounts(lines=5)
+    assert counts == LineCounts(lines=5, succeeded=5)
 
 
 def test_a_later_shard_begins_at_its_own_ordinal():
@@ -151,14 +151,43 @@ def test_foreign_and_doubled_lines_are_counted_and_requests_without_a_line_are_m
         line("x", errored()),
     ]
     rows, counts = join([line(0, succeeded()), line(0, errored()), *foreign], count=5)
-    assert counts == LineCounts(lines=5, foreign=3, doubled=1, missing=4)
+    assert counts == LineCounts(lines=5, foreign=3, doubled=1, missing=4, succeeded=1)
     assert [row["claude_outcome"] for row in rows] == ["ok", *["missing"] * 4]
     assert rows[1]["claude_input_tokens"] is None
 
 
+@pytest.mark.parametrize("lines_per_block", [1, 2, 9])
+def test_doubled_lines_that_say_something_else_than_the_first_are_counted_where_asked_for(lines_per_block):
+    lines = [line(0, succeeded()), line(1, errored()), line(1, succeeded()), line(0, succeeded())]
+    for compared, differing in [(True, 1), (False, 0)]:
+        counts = LineCounts()
+        blocks = [
+            b"".join(one + b"\n" for one in lines[start : start + lines_per_block])
+            for start in range(0, len(lines), lines_per_block)
+        ]
+        rows = results_to_arrow(
+            blocks,
+            keys=keys(2),
+            batch_id="msgbatch_1",
+            json_schema=LABEL,
+            counts=counts,
+            compare_doubled=compared,
+        )
+        assert sum(batch.num_rows for batch in rows) == 2
+        assert counts == LineCounts(lines=4, doubled=2, differing=differing, succeeded=1)
+
+
+def test_reads_in_which_the_same_requests_have_no_line_are_told_from_others():
+    def digest(*ordinals):
+        return join([line(i, succeeded()) for i in ordinals], count=4)[1].missing_digest
+
+    assert digest(0, 1, 2) == digest(2, 1, 0)
+    assert digest(0, 1, 2) != digest(0, 1, 3)
+
+
 def test_a_rejected_row_says_why_and_was_sent_nowhere():
     rows, counts = join([line(0, succeeded())], count=3, rejected=(1, 2))
-    assert counts == LineCounts(lines=1)
+    assert counts == LineCounts(lines=1, succeeded=1)
     assert [row["claude_outcome"] for row in rows] == ["ok", "rejected", "rejected"]
     assert rows[1]["claude_error_message"] == "why"
     assert rows[1]["claude_result_type"] is None
@@ -167,7 +196,7 @@ def test_a_rejected_row_says_why_and_was_sent_nowhere():
 
 def test_a_line_for_a_rejected_row_is_foreign():
     _, counts = join([line(0, succeeded()), line(1, succeeded())], count=2, rejected=(1,))
-    assert counts == LineCounts(lines=2, foreign=1)
+    assert counts == LineCounts(lines=2, foreign=1, succeeded=1)
 
 
 def test_a_lone_surrogate_becomes_a_replacement_character():
@@ -253,7 +282,7 @@ def test_content_is_the_last_column_and_only_when_asked_for():
 def test_a_line_that_cannot_be_read_is_counted_and_its_row_is_errored():
     counts = LineCounts()
     table = table_of([line(0, succeeded()), line(1, succeeded())[:-5]], keys(2), counts=counts)
-    assert counts == LineCounts(lines=2, unreadable=1)
+    assert counts == LineCounts(lines=2, unreadable=1, succeeded=1)
     assert table["claude_outcome"].to_pylist() == ["ok", "errored"]
     assert table["claude_error_type"].to_pylist() == [None, "unreadable_result"]
 

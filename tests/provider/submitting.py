@@ -25,6 +25,7 @@ from airflow_provider_claude_batch.submission.pricing import price_list
 from airflow_provider_claude_batch.submission.publish import Destination
 from airflow_provider_claude_batch.submission.rounds import Rounds
 from airflow_provider_claude_batch.submission.send import SendRules, send_shards
+from airflow_provider_claude_batch.submission.settle import settle_generations
 from airflow_provider_claude_batch.submission.shard_writer import PICOS
 from airflow_provider_claude_batch.submission.snapshot import take_snapshot
 from airflow_provider_claude_batch.submission.spec import make_spec
@@ -175,6 +176,20 @@ def takeover_from(earlier, hook, *, account) -> Takeover:
     """Return what a new generation would take over, with an index in a folder of its own."""
     scratch = Path(tempfile.mkdtemp(prefix="claude_batch_test_"))
     return find_takeover(earlier, hook, account=account, now=dt.datetime.now(dt.UTC), scratch=scratch)
+
+
+def successor(submission, hook=None, **arguments):
+    """Take the snapshot of the next generation, as a clear of the submit task does."""
+    hook = hook or submission.hook
+    account = hook.list_batches().account
+    settle_generations(
+        [submission.folder], hook, grace=RULES.grace, try_number=2, clock=lambda: dt.datetime.now(dt.UTC)
+    )
+    takeover = takeover_from([submission.folder], hook, account=account)
+    folder = ManifestFolder.at(submission.folder.uri.replace("/g00", "/g01"))
+    second = dataclasses.replace(submission, folder=folder, hook=hook)
+    second.snapshot(identity="f" * 16, takeover=takeover, account=account, **arguments)
+    return second
 
 
 def create_batches(count: int = 1) -> list[str]:

@@ -22,23 +22,11 @@ from airflow_provider_claude_batch.submission.retries import a_retry_can_help
 from airflow_provider_claude_batch.submission.settle import settle_generations
 from airflow_provider_claude_batch.submission.staging import open_generation
 from airflow_provider_claude_batch.submission.storage import Folder
-from tests.provider.submitting import RULES, takeover_from
+from tests.provider.submitting import RULES, successor, takeover_from
 
 
 def now():
     return dt.datetime.now(dt.UTC)
-
-
-def successor(submission, hook=None, **arguments):
-    """Take and send the snapshot of the next generation."""
-    hook = hook or submission.hook
-    account = hook.list_batches().account
-    settle_generations([submission.folder], hook, grace=RULES.grace, try_number=2, clock=now)
-    takeover = takeover_from([submission.folder], hook, account=account)
-    folder = ManifestFolder.at(submission.folder.uri.replace("/g00", "/g01"))
-    second = dataclasses.replace(submission, folder=folder, hook=hook)
-    second.snapshot(identity="f" * 16, takeover=takeover, account=account, **arguments)
-    return second
 
 
 def requests_sent(submission):

@@ -139,16 +139,6 @@ def test_results_that_never_come_whole_publish_nothing(submission, emulator):
     assert not submission.folder.has_results(0, 0)
 
 
-@pytest.mark.parametrize("fault", ["foreign", "doubled", "missing"])
-def test_lines_that_do_not_add_up_publish_nothing(submission, emulator, fault):
-    emulator.fail_once("lines", with_=fault, count=1)
-    submission.snapshot()
-    submission.send()
-    with pytest.raises(ResultsIncompleteError):
-        submission.land()
-    assert not submission.folder.has_results(0, 0)
-
-
 @pytest.mark.parametrize(
     ("fault", "outcome"),
     [

@@ -96,9 +96,10 @@ CASES = {
     "one line twice and another not at all": Case(
         (lines("missing"), lines("doubled")), ALL_OK, again=2, unseen=2, says="come out as missing"
     ),
-    "doubled": Case((lines("doubled"),), None, says="1 doubled"),
-    "foreign": Case((lines("foreign"),), None, says="1 of other requests"),
-    "missing": Case((lines("missing"),), None, says="1 missing"),
+    "one line twice": Case((lines("doubled"),), ALL_OK, says="1 doubled"),
+    "a line of another request": Case((lines("foreign"),), ALL_OK, says="1 of other requests"),
+    "a line too few": Case((lines("missing"),), ALL_OK, again=2, unseen=2, says="come out as missing"),
+    "lines too few for a slip": Case((lines("missing", count=2),), None, says="2 missing"),
     "five refused": Case((lines("refusal", count=2), lines("refusal", times=1)), None, says="5 refused"),
     "all refused": Case((lines("refusal", count=3),), None, says="6 refused"),
     "all expired in every round": Case((lines("expired", count=3, times=6),), None, says="6 expired"),
