@@ -12,6 +12,10 @@ if TYPE_CHECKING:
 
 _DAY = timedelta(days=1)
 
+#: Share of the time to a deadline that what only saves money may take, and what it leaves of it in any case.
+_PRIMING_SHARE = 0.25
+_LEFT_FOR_THE_REST = timedelta(hours=1)
+
 
 def to_deadline(given: object, *, now: datetime, timezone: tzinfo) -> datetime | None:
     """
@@ -39,6 +43,19 @@ def to_deadline(given: object, *, now: datetime, timezone: tzinfo) -> datetime |
         f"deadline is a {type(given).__name__}: give a time, a datetime, a timedelta or a text of the first "
         "two. Nothing was sent."
     )
+
+
+def priming_seconds(*, begun_at: datetime, deadline: datetime, now: datetime) -> float:
+    """
+    Return how long the rest may still be held back for the request that writes the prompt cache.
+
+    :param begun_at: When the submission began.
+    :param deadline: When its answers are needed.
+    :return: Of a quarter of the time between them, or of all but its last hour where that is less, the
+        seconds that are left; 0 or less for none.
+    """
+    allowed = deadline - begun_at
+    return (begun_at + min(allowed * _PRIMING_SHARE, allowed - _LEFT_FOR_THE_REST) - now).total_seconds()
 
 
 def _parsed(text: str) -> datetime | time:

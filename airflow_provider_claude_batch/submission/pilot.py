@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from array import array
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from airflow_provider_claude_batch.core.deadline import priming_seconds
 from airflow_provider_claude_batch.core.manifest import PilotResult
 from airflow_provider_claude_batch.core.tally import Tally
 from airflow_provider_claude_batch.errors import PilotFailedError
@@ -21,9 +23,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from airflow_provider_claude_batch.core.gate import Gate
-    from airflow_provider_claude_batch.core.manifest import Plan, Round, ShardRecord
+    from airflow_provider_claude_batch.core.manifest import BatchRecord, Plan, Round, ShardRecord
     from airflow_provider_claude_batch.hooks.claude_batch import ClaudeBatchHook
     from airflow_provider_claude_batch.submission.manifest_folder import ManifestFolder
+    from airflow_provider_claude_batch.submission.search import Clock
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +36,7 @@ class Pilot:
 
     :param gate: What its rows must pass.
     :param on_answers: Is told the output tokens of each of its usable answers, once they have passed.
+    :param clock: Returns the time.
     """
 
     folder: ManifestFolder
@@ -40,6 +44,7 @@ class Pilot:
     hook: ClaudeBatchHook
     gate: Gate
     on_answers: Callable[[Sequence[int]], None]
+    clock: Clock = lambda: datetime.now(UTC)
 
     def admit(self, record: Round, shard: ShardRecord) -> Pause | None:
         """
@@ -54,8 +59,7 @@ class Pilot:
         if result is None and pilot.requests:
             batch = self.folder.read_batch(0, 0)
             if batch is None or self.hook.retrieve_batch(batch.batch_id).processing_status != "ended":
-                pause = Pause.for_running_batches([batch.batch_id] if batch is not None else [])
-                return replace(pause, holds_the_rest=True)
+                return self._wait_for(batch)
             if self.plan.primes_cache:
                 return None
             if not self.folder.has_results(0, 0):
@@ -68,6 +72,20 @@ class Pilot:
                 "requests that are the same then."
             )
         return None
+
+    def _wait_for(self, batch: BatchRecord | None) -> Pause | None:
+        """Wait for the pilot's end; for one that only writes the cache no longer than a deadline allows."""
+        pause = Pause.for_running_batches([batch.batch_id] if batch is not None else [])
+        pause = replace(pause, holds_the_rest=True)
+        if not self.plan.primes_cache or self.plan.deadline is None:
+            return pause
+        seconds = priming_seconds(
+            begun_at=self.plan.created_at, deadline=self.plan.deadline, now=self.clock()
+        )
+        if seconds <= 0:
+            return None
+        # Counted from now on, not from the creation of the batch.
+        return replace(pause, seconds=min(pause.seconds, seconds), is_for_results=False)
 
     def _judge(self, pilot: ShardRecord) -> PilotResult:
         import pyarrow.compute as pc

@@ -1,5 +1,6 @@
 """The prompt cache: what is marked, what goes first to write it, and what is said about it."""
 
+import dataclasses
 import datetime as dt
 import sqlite3
 
@@ -14,7 +15,9 @@ from airflow_provider_claude_batch.errors import ClaudeBatchInputError
 from airflow_provider_claude_batch.operators.arguments import to_spec
 from airflow_provider_claude_batch.operators.priming import requests_ahead
 from airflow_provider_claude_batch.operators.submit import ClaudeBatchSubmitOperator
+from airflow_provider_claude_batch.submission.manifest_folder import require_plan
 from airflow_provider_claude_batch.submission.pauses import Pause
+from airflow_provider_claude_batch.submission.pilot import Pilot
 
 LONG = "You label things. " * 400
 PRICES = PriceList.at(dt.datetime(2026, 11, 22, tzinfo=dt.UTC))
@@ -139,3 +142,28 @@ def test_a_first_request_that_fails_does_not_keep_the_rest(submission, emulator,
         steps = submission.send(pilot_gate=Gate.of(0.0, min_error_count=1))
     assert [step.shard.requests for step in steps] == [1, 4]
     assert emulator.faults_left == 0
+
+
+@pytest.mark.parametrize(
+    ("hours", "minutes_waited", "minutes_left"),
+    [(8, 0, 120), (8, 30, 90), (8, 120, None), (1.25, 0, 15), (1, 0, None), (None, 600, 1500)],
+)
+def test_the_first_request_holds_the_rest_no_longer_than_a_deadline_allows(
+    submission, emulator, hours, minutes_waited, minutes_left
+):
+    emulator.settings(seconds_per_batch=24 * 3600)
+    submission.snapshot(system=LONG, cache_ttl="1h", pilot=1, primes_cache=True)
+    plan, record = require_plan(submission.folder)
+    pilot = Pilot(
+        folder=submission.folder,
+        plan=dataclasses.replace(
+            plan, deadline=None if hours is None else plan.created_at + dt.timedelta(hours=hours)
+        ),
+        hook=submission.hook,
+        gate=Gate.of(0.0, min_error_count=1),
+        on_answers=lambda answers: None,
+        clock=lambda: plan.created_at + dt.timedelta(minutes=minutes_waited),
+    )
+    submission.send(pilot_gate=pilot.gate)
+    pause = pilot.admit(record, record.shards[1])
+    assert (None if pause is None else pause.seconds / 60) == minutes_left
