@@ -37,7 +37,7 @@ def stop_with(parent: int) -> None:
 
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    if "standalone" in sys.argv:
+    if sys.argv[1:2] in (["standalone"], ["celery"]):
         threading.Thread(target=stop_with, args=[os.getppid()], daemon=True).start()
     bind_to_loopback()
     main()

@@ -108,11 +108,18 @@ class AirflowStandalone:
             self._session = None
 
     def _start(self) -> None:
-        """Start ``airflow standalone``, with its components made to run through the same script as itself."""
+        """
+        Start ``airflow standalone``, with its components made to run through the same script as itself.
+
+        They also get the executor back that was asked for, in whose place it puts the LocalExecutor.
+        """
         command = [sys.executable, "-P", str(Path(__file__).with_name("airflow_process.py"))]
         launcher = self.home / "bin" / "airflow"
         launcher.parent.mkdir(exist_ok=True)
-        launcher.write_text(f'#!/bin/sh\nexec {shlex.join(command)} "$@"\n')
+        executor = shlex.quote(self._environment["AIRFLOW__CORE__EXECUTOR"])
+        launcher.write_text(
+            f'#!/bin/sh\nexport AIRFLOW__CORE__EXECUTOR={executor}\nexec {shlex.join(command)} "$@"\n'
+        )
         launcher.chmod(0o755)
         self._session = ProcessSession(
             [*command, "standalone"], environment=self._environment, folder=self.home, log_path=self.log_path
