@@ -62,6 +62,8 @@ def latest_receipts(receipts: Iterable[Receipt]) -> list[Receipt]:
     Return the last receipt of each submission, oldest first.
 
     One that was loaded again on another day has a receipt there too; each is of all its rounds.
+
+    :param receipts: In any order.
     """
     last: dict[str, Receipt] = {}
     for receipt in sorted(receipts, key=lambda receipt: receipt.published_at):

@@ -272,8 +272,12 @@ class BatchRecord:
     """
     ``rNN/batch-NNNNN.json``: the shard is this batch.
 
+    :param batch_id: The API's id.
     :param known_by: ``answered`` by the create itself, or ``proven`` by the batch's first result line.
+    :param created_at: By the API's clock.
+    :param ended_at: By the same clock, once it was seen to have ended.
     :param loaded_at: When its results were written to the manifest folder.
+    :param schema_version: Of the record.
     """
 
     batch_id: str
@@ -289,9 +293,18 @@ class Receipt:
     """
     ``receipt.json``: what a submission came to.
 
+    :param dag_id: Of the task that loaded.
+    :param run_id: Of the same.
+    :param task_id: Of the same.
+    :param map_index: Of the same; -1 where it is not mapped.
+    :param identity: Of the submission, as in its plan.
+    :param model: That was asked for.
+    :param batch_ids: Of all rounds.
     :param rows: Rows published.
     :param outcomes: Rows by outcome.
     :param tokens: Sums by kind, over all rows.
+    :param created_at: When the snapshot was taken.
+    :param published_at: When the rows were.
     :param files: URIs of what was published.
     :param batch_seconds: From the creation to the end of each of its own batches, of all rounds.
     :param cost_usd: What the rows cost, but those whose answers were paid for earlier; ``None`` where a price
@@ -304,6 +317,7 @@ class Receipt:
         read, 0 to 1; ``None`` where nothing was.
     :param rounds: Rounds in all.
     :param reused_rows: Rows whose answers were paid for earlier.
+    :param schema_version: Of the record.
     """
 
     dag_id: str

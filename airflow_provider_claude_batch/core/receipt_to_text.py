@@ -17,7 +17,11 @@ _HOUR = 3_600
 
 
 def receipt_to_text(receipt: Receipt) -> str:
-    """Return a headline and a list: rows, tokens, dollars, time and files."""
+    """
+    Return a headline and a list: rows, tokens, dollars, time and files.
+
+    :param receipt: Of one submission.
+    """
     map_index = f"[{receipt.map_index}]" if receipt.map_index >= 0 else ""
     name = f"{receipt.dag_id} / {receipt.run_id} / {receipt.task_id}{map_index}"
     lines = [

@@ -30,7 +30,14 @@ _READ_AGAIN_AFTER = timedelta(minutes=1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListedBatch:
-    """A batch as the list shows it."""
+    """
+    A batch as the list shows it.
+
+    :param batch_id: Of the batch.
+    :param created_at: By the API's clock.
+    :param request_count: Sum of the API's counts, which is that of its requests.
+    :param has_ended: Its ``processing_status`` is ``ended``.
+    """
 
     batch_id: str
     created_at: datetime
