@@ -96,6 +96,7 @@ with DAG(
         "model": Param("claude-haiku-5-5", enum=["claude-haiku-5-5", "claude-sonnet-5-5"]),
     },
 ) as nightly_packages:
+    # [START submit]
     submit = ClaudeBatchSubmitOperator(
         task_id="submit",
         sql_conn_id="warehouse",
@@ -118,7 +119,11 @@ with DAG(
         reuse_answers="30d",
         deadline="06:30",
     )
+    # [END submit]
+    # [START wait]
     wait = ClaudeBatchSensor(task_id="wait", submission=submit.output, deferrable=True)
+    # [END wait]
+    # [START load]
     load = ClaudeBatchToParquetOperator(
         task_id="load",
         submission=submit.output,
@@ -129,6 +134,8 @@ with DAG(
             "select avg(length(purpose)) between 10 and 200 from results where claude_outcome = 'ok'",
         ],
     )
+    # [END load]
+    # [START write]
     write = ClaudeBatchToSqlOperator(
         task_id="write",
         dataset=load.output,
@@ -137,5 +144,6 @@ with DAG(
         mode="upsert",
         columns=["name", "version", *CARD["properties"], "claude_model", "claude_custom_id"],
     )
+    # [END write]
     submit >> wait >> load >> write
 # [END nightly_packages]
