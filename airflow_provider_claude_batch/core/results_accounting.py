@@ -70,6 +70,8 @@ def refusal(counts: LineCounts, batch: BatchCounts, *, before: LineCounts | None
     if counts.differing:
         return f"{counts.differing} lines are not what an earlier line of the same request says"
     unseen = unseen_answers(counts, batch)
+    if unseen and not counts.lines:
+        return "they are empty"
     if unseen > max(1, batch.requests // _UNSEEN_IN):
         return f"{unseen} answers may be there that they do not show"
     if unseen and (before is None or before.missing_digest != counts.missing_digest):

@@ -74,7 +74,8 @@ class Search:
                 attempts,
                 listed=listing.batches,
                 proofs={batch: proof for (of, batch), proof in self._proofs.items() if of == shard.index},
-                claimed=self.claimed(),
+                # Reads a record of every shard that has no batch, and only a search asks for it.
+                claimed=self.claimed() if open_since else (),
                 now=listing.now,
                 grace=self.grace,
             )

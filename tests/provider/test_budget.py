@@ -18,6 +18,7 @@ from airflow_provider_claude_batch.hooks.listing import Account
 from airflow_provider_claude_batch.submission.manifest_folder import ManifestFolder, require_plan
 from airflow_provider_claude_batch.submission.pauses import Pause
 from airflow_provider_claude_batch.submission.rounds import RoundsStopped
+from airflow_provider_claude_batch.submission.storage import Folder
 from tests.provider.submitting import takeover_from
 
 ACCOUNT = Account(organization_id=None, workspace_id=None)
@@ -179,6 +180,56 @@ def test_answers_taken_from_an_unpublished_generation_count_under_the_cap(
         second.send(cap=cap)
     assert emulator.calls.count_of("create") == 1
     assert len(second.send(cap=cap + billed(emulator))) == 2
+
+
+def test_an_answer_that_nobody_was_shown_may_have_cost_the_most_it_can(submission, emulator):
+    emulator.settings(seconds_per_batch=0)
+    emulator.fail_once("lines", with_="missing", count=1)
+    submission.snapshot(cap=Decimal(1000), max_tokens=20)
+    (worst,) = worst_case(submission)
+    submission.send(cap=Decimal(5))
+    # The round fits beside what the results show, and not beside what the account was billed.
+    cap = billed(emulator) * Decimal("0.9") + worst / 5
+    submission.folder.write_cap(cap)
+    *_, stopped = submission.finish()
+    assert isinstance(stopped, RoundsStopped)
+    assert "max_cost_usd leaves" in stopped.why
+    submission.folder.write_cap(billed(emulator) + worst)
+    submission.finish()
+    assert submission.final()["claude_outcome"].to_pylist() == ["ok"] * 5
+    assert billed(emulator) <= submission.folder.read_cap()
+
+
+class Watched(Folder):
+    """A folder that counts how often a record is looked at."""
+
+    looks = 0
+
+    def read(self, path):
+        Watched.looks += 1
+        return super().read(path)
+
+    def exists(self, path):
+        Watched.looks += 1
+        return super().exists(path)
+
+
+@pytest.mark.parametrize("cap", [None, Decimal(1000)])
+def test_a_send_looks_at_records_as_often_for_each_shard_however_many_there_are(
+    submission, emulator, table, monkeypatch, cap
+):
+    monkeypatch.setattr(Watched, "looks", 0)
+    looks = []
+    for count in (5, 45):
+        root = f"{submission.folder.folder.root}/{count}"
+        submission.folder = ManifestFolder(Watched(submission.folder.folder.fs, root, root))
+        submission.snapshot(cap=cap, max_requests=1)
+        before = Watched.looks
+        assert len(submission.send(cap=cap)) == count
+        looks.append((Watched.looks - before) / count)
+        add_rows(table, 40)
+    few, many = looks
+    assert many <= few
 
 
 @pytest.mark.parametrize("seed", range(5))
