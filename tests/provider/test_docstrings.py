@@ -31,7 +31,7 @@ DOCUMENTED = documented()
 OBJECTS = [
     (module, name)
     for module, names in DOCUMENTED.items()
-    for name in names or vars(importlib.import_module(module))
+    for name in sorted(names) or vars(importlib.import_module(module))
     if names or getattr(vars(importlib.import_module(module))[name], "__module__", "") == module
 ]
 
