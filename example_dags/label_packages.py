@@ -47,6 +47,7 @@ PACKAGE_LABEL = {
     "additionalProperties": False,
 }
 
+# [START dag]
 with DAG(
     dag_id="label_packages",
     schedule=None,
@@ -74,4 +75,5 @@ with DAG(
         task_id="load", submission=submit.output, destination="{{ params.destination }}"
     )
     submit >> wait >> load
+# [END dag]
 # [END label_packages]

@@ -76,6 +76,11 @@ def test_every_page_is_in_the_table_of_contents():
     assert listed == set(PAGES)
 
 
+def test_every_example_has_its_paragraph():
+    dags = {file.stem for file in (ROOT / "example_dags").glob("*.py") if "dag_id=" in file.read_text()}
+    assert dags <= anchors(DOCS / "examples.md")
+
+
 def test_the_tests_that_promises_are_shown_by_are_there():
     named = set(re.findall(r"`(tests/[^`]+)`", (DOCS / "promises.md").read_text()))
     assert named
