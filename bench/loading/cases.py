@@ -15,15 +15,17 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bench.loading.lines import IDENTITY, SCHEMA, batch_id, round_of
+from bench.loading.lines import IDENTITY, MODEL, SCHEMA, batch_id, round_of
 from bench.submitting.cases import Meter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from airflow_provider_claude_batch.core.manifest import ShardRecord
+    from airflow_provider_claude_batch.core.manifest import Round, ShardRecord
     from airflow_provider_claude_batch.hooks.claude_batch import ClaudeBatchHook
+    from airflow_provider_claude_batch.submission.manifest_folder import ManifestFolder
 
+_NOW = dt.datetime(2026, 11, 22, tzinfo=dt.UTC)
 _ROWS_AT_ONCE = 8192
 
 
@@ -49,36 +51,65 @@ def read_bytes(meter: Meter, lines: str) -> dict[str, float]:
     return meter.measure(work)
 
 
-def land(meter: Meter, lines: str, folder: str) -> dict[str, float]:
-    """Measure ours: every shard from the stream to its Parquet in the manifest folder."""
-    return _land(meter, lines, folder, keep_content=False)
+def load(meter: Meter, lines: str, folder: str, destination: str) -> dict[str, float]:
+    """Measure ours: every shard from the stream to the manifest folder, then all rows to the destination."""
+    return _load(meter, lines, folder, destination, keep_content=False)
 
 
-def land_content(meter: Meter, lines: str, folder: str) -> dict[str, float]:
+def load_content(meter: Meter, lines: str, folder: str, destination: str) -> dict[str, float]:
     """Measure ours with the raw content blocks kept."""
-    return _land(meter, lines, folder, keep_content=True)
+    return _load(meter, lines, folder, destination, keep_content=True)
 
 
-def _land(meter: Meter, lines: str, folder: str, *, keep_content: bool) -> dict[str, float]:
+def _load(meter: Meter, lines: str, folder: str, destination: str, *, keep_content: bool) -> dict[str, float]:
     from airflow_provider_claude_batch.core.manifest import BatchRecord
     from airflow_provider_claude_batch.submission.land import land_shard
     from airflow_provider_claude_batch.submission.manifest_folder import ManifestFolder
+    from airflow_provider_claude_batch.submission.pricing import price_list
 
     manifest, hook, record = ManifestFolder.at(folder), _hook(), round_of(int(lines))
+    prices = price_list(_NOW)
+    prices.of(MODEL)  # imports the list
 
     def work() -> int:
         for shard in record.shards:
-            batch = BatchRecord(
-                batch_id=batch_id(shard.index), known_by="answered", created_at=dt.datetime.now(dt.UTC)
+            batch = BatchRecord(batch_id=batch_id(shard.index), known_by="answered", created_at=_NOW)
+            land_shard(
+                manifest,
+                record,
+                shard,
+                batch,
+                hook,
+                json_schema=SCHEMA,
+                price_list=prices,
+                keep_content=keep_content,
             )
-            land_shard(manifest, record, shard, batch, hook, json_schema=SCHEMA, keep_content=keep_content)
+        _publish(manifest, record, destination, keep_content=keep_content)
         return 0
 
     return meter.measure(work)
 
 
-def sdk(meter: Meter, lines: str, folder: str) -> dict[str, float]:
-    """Measure the SDK's own objects to the same Parquet, record batch by record batch."""
+def _publish(manifest: ManifestFolder, record: Round, destination: str, *, keep_content: bool) -> None:
+    """Publish as the end of a load does, with a gate that lets everything pass."""
+    from airflow_provider_claude_batch.submission.dataset_how import PublishHow
+    from airflow_provider_claude_batch.submission.final_rows import final_rows, final_schema
+    from airflow_provider_claude_batch.submission.publish import Destination, publish_rows
+
+    publish_rows(
+        final_rows(manifest, [record]),
+        final_schema(manifest, record, SCHEMA, keep_content=keep_content),
+        Destination.at(destination),
+        row_count=sum(shard.requests for shard in record.shards),
+        how=PublishHow(key=("id",)),
+        identity=IDENTITY,
+        gate=lambda *_: None,
+        now=_NOW,
+    )
+
+
+def sdk(meter: Meter, lines: str, folder: str, parquet: str) -> dict[str, float]:
+    """Measure the SDK's own objects to the same Parquet, record batch by record batch, without costs."""
     from airflow_provider_claude_batch.core.results_to_arrow import published_schema
     from airflow_provider_claude_batch.submission import names
 
@@ -88,8 +119,7 @@ def sdk(meter: Meter, lines: str, folder: str) -> dict[str, float]:
         for shard in record.shards:
             keys = pq.read_table(Path(folder) / names.keys_path(0, shard.index, IDENTITY))
             schema = published_schema(keys.schema, SCHEMA)
-            path = Path(folder) / names.results_path(0, shard.index)
-            with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+            with pq.ParquetWriter(parquet, schema, compression="zstd") as writer:
                 for rows in _sdk_rows(hook, shard, keys):
                     writer.write_batch(pa.RecordBatch.from_pylist(rows, schema))
         return 0
@@ -186,7 +216,7 @@ def llm_batch(meter: Meter, lines: str, folder: str, url: str) -> dict[str, floa
     return meter.measure(work)
 
 
-_CASES = {case.__name__: case for case in (read_bytes, land, land_content, sdk, duckdb, llm_batch)}
+_CASES = {case.__name__: case for case in (read_bytes, load, load_content, sdk, duckdb, llm_batch)}
 
 
 def main() -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 SHARD_REQUESTS = 100_000
 
 IDENTITY = "0123456789abcdef"
+MODEL = "claude-haiku-5-5"
 
 LABELS = ("good", "bad", "unclear")
 SCHEMA = to_json_schema(
@@ -144,7 +145,7 @@ def _result(ordinal: int, chance: float, score: float, summary: str) -> dict[str
 
 def _message(ordinal: int, content: list[dict[str, object]], stop_reason: str) -> dict[str, object]:
     return {
-        "model": "claude-haiku-5-5",
+        "model": MODEL,
         "id": f"msg_{ordinal:024}",
         "type": "message",
         "role": "assistant",

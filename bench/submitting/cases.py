@@ -60,7 +60,7 @@ _BATCH = {
 
 
 class Meter:
-    """Seconds, and megabytes above those of the idle process."""
+    """Seconds, those of all cores together, and megabytes above those of the idle process."""
 
     def __init__(self) -> None:
         self._idle = _status("VmRSS")
@@ -73,9 +73,10 @@ class Meter:
         :param work: Returns the bytes that it made.
         """
         Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
-        started = time.perf_counter()
+        started, started_cpu = time.perf_counter(), time.process_time()
         made = work()
         self.measured["seconds"] = time.perf_counter() - started
+        self.measured["cpu_seconds"] = time.process_time() - started_cpu
         self.measured["megabytes"] = made / 1e6
         self.measured["extra_megabytes"] = _status("VmHWM") - self._idle
         return self.measured
