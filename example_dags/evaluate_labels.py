@@ -148,6 +148,7 @@ with DAG(
         max_tokens=512,
         max_cost_usd="{{ params.max_cost_usd }}",
         reuse_answers="90d",
+        poll_interval=10,
         destination="{{ params.destination }}/answers",
         # Other outcomes are the candidate's fault and count against it.
         max_error_rate={"errored": 0, "expired": 0, "canceled": 0, "missing": 0},
@@ -166,6 +167,7 @@ with DAG(
         max_tokens=256,
         max_cost_usd="{{ params.max_cost_usd }}",
         reuse_answers="90d",
+        poll_interval=10,
         destination="{{ params.destination }}/grades",
     )
 
