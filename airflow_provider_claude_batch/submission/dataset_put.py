@@ -20,7 +20,7 @@ from airflow_provider_claude_batch.submission.dataset_manifest import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from datetime import timedelta
 
     from airflow_provider_claude_batch.submission.dataset_files import LocalFile
@@ -32,17 +32,25 @@ _PUTS = 4
 
 
 def put_object(
-    file: LocalFile, destination: Destination, manifest: DatasetManifest, *, keep_old: timedelta
+    file: LocalFile,
+    destination: Destination,
+    manifest: DatasetManifest,
+    *,
+    fence: Callable[[], None],
+    keep_old: timedelta,
 ) -> None:
     """
     Put a file in place of the destination's one object.
 
     A manifest is written only where there is one, from a dataset of several files: it names the object from
     then on.
+
+    :param fence: Raises where nothing is to be replaced any more.
     """
     if destination.manifest_name is not None:
         # One that is not ours is found before anything is replaced.
         has_manifest = read_dataset_manifest(destination.folder, destination.manifest_name) is not None
+    fence()
     destination.folder.put(file.path, destination.name)
     if destination.manifest_name is not None and has_manifest:
         named = msgspec.structs.replace(manifest, files=[DatasetFile(path=destination.name)])
@@ -55,6 +63,7 @@ def put_files(
     manifest_name: str,
     manifest: DatasetManifest,
     *,
+    fence: Callable[[], None],
     keep_old: timedelta,
 ) -> list[str]:
     """
@@ -63,6 +72,7 @@ def put_files(
     Then the destination's one object, if there was one, is removed: it is not the dataset any more, and who
     still reads it is to find that out.
 
+    :param fence: Raises where nothing is to be replaced any more; called when the files are there.
     :return: URIs of the files.
     """
     read_dataset_manifest(destination.folder, manifest_name)
@@ -71,6 +81,7 @@ def put_files(
         list(pool.map(lambda file: _put_once(destination.folder, file, f"{prefix}/{file.name}"), files))
     named = [DatasetFile(path=f"{prefix}/{file.name}", rows=file.rows, bytes=file.bytes) for file in files]
     manifest = msgspec.structs.replace(manifest, prefix=prefix, files=named)
+    fence()
     _replace_manifest(destination, manifest_name, manifest, keep_old=keep_old)
     destination.folder.remove(destination.name)
     return [f"{destination.folder.uri}/{file.path}" for file in named]

@@ -9,6 +9,7 @@ from airflow_provider_claude_batch.core.receipt_money import to_money
 from airflow_provider_claude_batch.errors import QualityGateError
 from airflow_provider_claude_batch.submission.checks import run_checks
 from airflow_provider_claude_batch.submission.final_rows import final_rows, final_schema
+from airflow_provider_claude_batch.submission.generations import require_newest
 from airflow_provider_claude_batch.submission.pricing import price_list
 from airflow_provider_claude_batch.submission.publish import publish_rows
 from airflow_provider_claude_batch.submission.receipt import make_receipt, write_receipt
@@ -50,6 +51,7 @@ def publish_submission(
     :param rounds_stopped: Why rows that could go again did not, for the gate's message; or empty.
     :raises QualityGateError: Too many rows have no usable answer, or a check does not hold.
     :raises ResultsIncompleteError: The rows are not as many as the snapshot's.
+    :raises GenerationClosedError: A later generation of the submission has a snapshot.
     """
     rounds = folder.rounds(plan)
 
@@ -67,6 +69,7 @@ def publish_submission(
         how=how,
         identity=plan.identity,
         gate=judge,
+        fence=lambda: require_newest(folder),
         now=now,
     )
     batches = [

@@ -125,6 +125,7 @@ def publish_rows(
     identity: str,
     gate: Callable[[Tally, LocalDataset], None],
     now: datetime,
+    fence: Callable[[], None] = lambda: None,
 ) -> Published:
     """
     Make some rows the dataset of the destination, if they are all there and the gate lets them pass.
@@ -137,6 +138,8 @@ def publish_rows(
     :param identity: Of the submission.
     :param gate: Raises where the rows are not to be published; called once, when all are on local disk.
     :param now: With a zone.
+    :param fence: Raises where they are not to be published any more; called right before the put that makes
+        them the dataset.
     :raises ResultsIncompleteError: The rows are not as many as the snapshot's.
     :raises DatasetError: The rows cannot be laid out as asked, or the destination's manifest is not ours.
     """
@@ -163,9 +166,11 @@ def publish_rows(
             files=[],
         )
         if destination.manifest_name is None or not (how.partition_by or files[1:]):
-            put_object(files[0], destination, manifest, keep_old=how.keep_old)
+            put_object(files[0], destination, manifest, fence=fence, keep_old=how.keep_old)
             return Published([destination.uri], tally)
-        uris = put_files(files, destination, destination.manifest_name, manifest, keep_old=how.keep_old)
+        uris = put_files(
+            files, destination, destination.manifest_name, manifest, fence=fence, keep_old=how.keep_old
+        )
         return Published(uris, tally, f"{destination.folder.uri}/{destination.manifest_name}")
 
 

@@ -6,7 +6,6 @@ import tempfile
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from airflow_provider_claude_batch.core.gate import Gate
 from airflow_provider_claude_batch.core.requests_to_shards import ShardCutter
@@ -31,6 +30,7 @@ from airflow_provider_claude_batch.submission.snapshot import take_snapshot
 from airflow_provider_claude_batch.submission.spec import make_spec
 from airflow_provider_claude_batch.submission.staging import TaskInstanceId
 from airflow_provider_claude_batch.submission.takeover import Takeover, find_takeover
+from tests.provider.datasets import read_published
 
 NOW = dt.datetime(2026, 11, 22, tzinfo=dt.UTC)
 RULES = SendRules(grace=dt.timedelta(minutes=15), max_queued_requests=200_000)
@@ -169,7 +169,7 @@ class Submission:
             ti=TI,
             now=NOW,
         )
-        return pq.read_table(self.destination / "data.parquet")
+        return read_published(self.destination)
 
 
 def takeover_from(earlier, hook, *, account) -> Takeover:

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from airflow_provider_claude_batch.errors import (
+    GenerationClosedError,
     OtherAccountError,
     PlanMissingError,
     SubmissionUncertainError,
@@ -22,6 +23,7 @@ from airflow_provider_claude_batch.submission.retries import a_retry_can_help
 from airflow_provider_claude_batch.submission.settle import settle_generations
 from airflow_provider_claude_batch.submission.staging import open_generation
 from airflow_provider_claude_batch.submission.storage import Folder
+from tests.provider.datasets import digests, read_published
 from tests.provider.submitting import RULES, successor, takeover_from
 
 
@@ -117,6 +119,43 @@ def test_what_a_successor_may_still_take_is_kept_until_it_has_published(submissi
     apply_retention(submission.folder, "nothing")
     second.land()
     assert second.publish().num_rows == 5
+
+
+@pytest.mark.parametrize("how", [{}, {"partition_by": ("topic",)}], ids=["one object", "several files"])
+def test_a_load_that_is_overtaken_before_its_put_publishes_nothing(submission, emulator, how):
+    emulator.settings(seconds_per_batch=0)
+    submission.snapshot()
+    submission.send()
+    submission.finish()
+    published = []
+
+    def be_slow(table):
+        """Check the rows, while a person clears the submit task and its load comes to its end."""
+        if not published:
+            second = successor(submission, prompt="What is this, then: {body}")
+            second.send()
+            second.finish()
+            second.publish(**how)
+            published.append(digests(submission.destination))
+        return True
+
+    for _ in range(2):
+        with pytest.raises(GenerationClosedError, match="destination keeps what it had") as caught:
+            submission.publish(checks=be_slow, **how)
+        assert not a_retry_can_help(caught.value)
+        now_there = digests(submission.destination)
+        assert {name: now_there[name] for name in published[0]} == published[0]
+        assert read_published(submission.destination)["claude_custom_id"].to_pylist()[0].startswith("f" * 16)
+    assert submission.folder.read_receipt() is None
+
+
+def test_a_generation_whose_successor_never_came_is_published(submission, emulator):
+    emulator.settings(seconds_per_batch=0)
+    submission.snapshot()
+    submission.send()
+    submission.finish()
+    Folder.at(submission.folder.uri.replace("/g00", "/g01")).write("r00/left-over", b"")
+    assert submission.publish().num_rows == 5
 
 
 def test_a_store_without_exclusive_creates_is_refused_on_every_try(submission, emulator):
