@@ -15,6 +15,7 @@ from airflow_provider_claude_batch.submission.publish import publish_rows
 from airflow_provider_claude_batch.submission.receipt import make_receipt, write_receipt
 from airflow_provider_claude_batch.submission.retention import apply_retention
 from airflow_provider_claude_batch.submission.savings import reuse_saving
+from airflow_provider_claude_batch.submission.unpublished import tell_unpublished
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,17 +62,22 @@ def publish_submission(
             stopped = f". No further round was sent: {rounds_stopped}" if rounds_stopped else ""
             raise QualityGateError(f"{refusal}{stopped}", outcomes=tally.outcomes)
 
-    published = publish_rows(
-        final_rows(folder, rounds),
-        final_schema(folder, rounds[0], plan.settings.output_schema, keep_content=plan.keep_content),
-        destination,
-        row_count=plan.row_count * plan.settings.samples_per_row,
-        how=how,
-        identity=plan.identity,
-        gate=judge,
-        fence=lambda: require_newest(folder),
-        now=now,
-    )
+    try:
+        published = publish_rows(
+            final_rows(folder, rounds),
+            final_schema(folder, rounds[0], plan.settings.output_schema, keep_content=plan.keep_content),
+            destination,
+            row_count=plan.row_count * plan.settings.samples_per_row,
+            how=how,
+            identity=plan.identity,
+            gate=judge,
+            fence=lambda: require_newest(folder),
+            now=now,
+        )
+    except QualityGateError:
+        # The answers are paid for, whether anybody gets to see them or not.
+        tell_unpublished(folder, plan, ti=ti, is_published=False)
+        raise
     batches = [
         (shard, batch) for record in rounds for shard, batch in folder.batches(record) if batch is not None
     ]
@@ -92,6 +98,8 @@ def publish_submission(
         estimated=folder.read_estimate(),
         now=now,
     )
+    # Before the receipt: after it a retry may find the answers removed.
+    tell_unpublished(folder, plan, ti=ti, is_published=True)
     write_receipt(folder, receipt, staging_root=plan.staging_root)
     apply_retention(folder, plan.retain)
     return receipt

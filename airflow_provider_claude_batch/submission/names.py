@@ -37,6 +37,12 @@ def safe_segment(name: str) -> str:
     return f"{escaped[: _LONGEST - 17]}~{hashlib.sha256(name.encode()).hexdigest()[:16]}"
 
 
+def from_segment(segment: str) -> str:
+    """Return the name that became a path segment; of one that was cut, what is left of it."""
+    raw = re.sub(rb"~([0-9A-F]{2})", lambda match: bytes.fromhex(match[1].decode()), segment.encode())
+    return raw.decode(errors="replace")
+
+
 def probe_path(identity: str) -> str:
     """Return the path of a file that shows whether the store refuses a second create."""
     return f"exclusive-{identity}.probe"

@@ -92,3 +92,18 @@ def write_receipt(folder: ManifestFolder, receipt: Receipt, *, staging_root: str
     if staging_root:
         day = f"{receipt.published_at:%Y-%m-%d}"
         Folder.at(staging_root).write(f"_receipts/day={day}/{receipt.identity}.json", to_json(receipt))
+        remove_unpublished_receipt(receipt, staging_root=staging_root)
+
+
+def write_unpublished_receipt(receipt: Receipt, *, staging_root: str) -> None:
+    """Write what a submission was billed that is not published, under the day of its snapshot."""
+    Folder.at(staging_root).write(_unpublished_path(receipt), to_json(receipt))
+
+
+def remove_unpublished_receipt(receipt: Receipt, *, staging_root: str) -> None:
+    """Remove that receipt: a published one tells the same dollars."""
+    Folder.at(staging_root).remove(_unpublished_path(receipt))
+
+
+def _unpublished_path(receipt: Receipt) -> str:
+    return f"_receipts/day={receipt.created_at:%Y-%m-%d}/{receipt.identity}-unpublished.json"

@@ -1,9 +1,13 @@
 """A submission without Airflow's processes: real tables, the real SDK, the emulator over a socket."""
 
+import dataclasses
+import datetime as dt
 import json
 import sqlite3
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import boto3
 import pytest
@@ -13,8 +17,13 @@ from moto.server import ThreadedMotoServer
 
 from airflow_provider_claude_batch.emulator import Emulator
 from airflow_provider_claude_batch.hooks.claude_batch import ClaudeBatchHook
+from airflow_provider_claude_batch.submission.answer_index import AnswerIndex
 from airflow_provider_claude_batch.submission.manifest_folder import ManifestFolder
-from tests.provider.submitting import Submission
+from airflow_provider_claude_batch.submission.pauses import Pause
+from airflow_provider_claude_batch.submission.reuse import add_earlier_runs
+from airflow_provider_claude_batch.submission.staging import TaskInstanceId
+from airflow_provider_claude_batch.submission.takeover import Takeover
+from tests.provider.submitting import NOW, Submission
 
 
 @pytest.fixture
@@ -44,6 +53,37 @@ def submission(tmp_path: Path, table: Path, emulator: Emulator) -> Iterator[Subm
     hook = ClaudeBatchHook()
     with hook.client:
         yield Submission(ManifestFolder.at(str(tmp_path / "staging" / "g00")), tmp_path / "out", hook)
+
+
+@pytest.fixture
+def run(submission: Submission, emulator: Emulator, tmp_path: Path) -> Callable[..., Any]:
+    """Return a function that takes a run of a task from the snapshot to its published rows."""
+    emulator.settings(seconds_per_batch=0)
+    root = tmp_path / "runs"
+
+    def run_of(
+        run_id,
+        *,
+        identity,
+        since=NOW - dt.timedelta(days=30),
+        publishes=True,
+        checks=(),
+        **arguments,
+    ):
+        ti = TaskInstanceId(dag_id="labels", run_id=run_id, task_id="submit")
+        scratch = tmp_path / f"scratch-{run_id}"
+        scratch.mkdir()
+        takeover = Takeover(AnswerIndex(scratch))
+        add_earlier_runs(takeover, str(root), ti, since=since)
+        folder = ManifestFolder.at(f"{root}/labels/{run_id}/submit/g00")
+        night = dataclasses.replace(submission, folder=folder)
+        night.snapshot(identity=identity, takeover=takeover, staging_root=str(root), **arguments)
+        night.send()
+        while (steps := night.finish()) and isinstance(steps[-1], Pause):
+            time.sleep(1)
+        return night.publish(checks=checks).sort_by("id") if publishes else night
+
+    return run_of
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime as dt
+import sqlite3
 import tempfile
 from pathlib import Path
 
@@ -59,6 +60,7 @@ class Submission:
         pilot=0,
         primes_cache=False,
         chunk_rows=2,
+        staging_root="",
         **arguments,
     ):
         given = {
@@ -77,6 +79,7 @@ class Submission:
                 reader,
                 spec,
                 identity=identity,
+                staging_root=staging_root,
                 try_number=1,
                 max_tries=1,
                 now=NOW,
@@ -170,6 +173,13 @@ class Submission:
             now=NOW,
         )
         return read_published(self.destination)
+
+
+def change(table, statement):
+    """Change the warehouse's table."""
+    with sqlite3.connect(table) as connection:
+        connection.execute(statement)
+    connection.close()
 
 
 def takeover_from(earlier, hook, *, account) -> Takeover:

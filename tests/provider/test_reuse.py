@@ -1,6 +1,5 @@
 """The same question is paid for once: within a submission, and across the runs of a task."""
 
-import dataclasses
 import datetime as dt
 import sqlite3
 import sys
@@ -16,41 +15,8 @@ from airflow_provider_claude_batch.submission.answer_index import AnswerIndex, A
 from airflow_provider_claude_batch.submission.deadline import cancel_what_runs
 from airflow_provider_claude_batch.submission.land_taken import BILLED_COLUMNS
 from airflow_provider_claude_batch.submission.manifest_folder import ManifestFolder
-from airflow_provider_claude_batch.submission.pauses import Pause
 from airflow_provider_claude_batch.submission.reference import read_reference
-from airflow_provider_claude_batch.submission.reuse import add_earlier_runs
-from airflow_provider_claude_batch.submission.staging import TaskInstanceId
-from airflow_provider_claude_batch.submission.takeover import Takeover
-from tests.provider.submitting import NOW
-
-
-def change(table, statement):
-    with sqlite3.connect(table) as connection:
-        connection.execute(statement)
-    connection.close()
-
-
-@pytest.fixture
-def run(submission, emulator, tmp_path):
-    """Return a function that takes a run of the task from the snapshot to its published rows."""
-    emulator.settings(seconds_per_batch=0)
-    root = tmp_path / "runs"
-
-    def run_of(run_id, *, identity, since=NOW - dt.timedelta(days=30), **arguments):
-        ti = TaskInstanceId(dag_id="labels", run_id=run_id, task_id="submit")
-        scratch = tmp_path / f"scratch-{run_id}"
-        scratch.mkdir()
-        takeover = Takeover(AnswerIndex(scratch))
-        add_earlier_runs(takeover, str(root), ti, since=since)
-        folder = ManifestFolder.at(f"{root}/labels/{run_id}/submit/g00")
-        night = dataclasses.replace(submission, folder=folder)
-        night.snapshot(identity=identity, takeover=takeover, **arguments)
-        night.send()
-        while (steps := night.finish()) and isinstance(steps[-1], Pause):
-            time.sleep(1)
-        return night.publish().sort_by("id")
-
-    return run_of
+from tests.provider.submitting import NOW, change
 
 
 def created(emulator):
