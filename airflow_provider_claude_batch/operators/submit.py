@@ -5,10 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from airflow.providers.common.compat.sdk import (
-    AirflowFailException,
-    AirflowSkipException,
-)
+from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
 from airflow.sdk import BaseOperator, literal
 
 from airflow_provider_claude_batch.errors import ClaudeBatchError, ClaudeBatchInputError, PlanMissingError
@@ -270,7 +267,12 @@ class ClaudeBatchSubmitOperator(BaseOperator):
 
     def resolve_template_files(self) -> None:
         """Read ``sql``, ``prompt`` and ``system`` from files where they are names of files."""
-        read_template_files(self, ("sql", "prompt", "system"))
+        read_template_files(self)
+
+    def _do_render_template_fields(self, parent: object, *rest: Any, **named: Any) -> None:
+        if parent is self:
+            read_template_files(self, mapped=named.get("seen_oids", ()))
+        super()._do_render_template_fields(parent, *rest, **named)
 
     def execute(self, context: Context) -> dict[str, object]:
         """Take the snapshot, send its shards, return what the sensor and the transfer need."""
