@@ -155,7 +155,7 @@ td.n { text-align: right } td.same { color: #777 }
 <table><tr><th>before, and after{% for after in of.confusion.columns %}<th>{{ after }}{% endfor %}</tr>
 {% for before, counts in of.confusion.iterrows() %}
 <tr><th>{{ before }}{% for after, count in counts.items() %}
-<td class="n{{ ' same' if before == after }}">{{ count }}{% endfor %}</tr>
+<td class="n{{ ' same' if before == after or not count }}">{{ count }}{% endfor %}</tr>
 {% endfor %}</table>
 <table><tr><th>Package<th>Flip<th>Before<th>After<th>Why</tr>
 {% for flip in flips %}

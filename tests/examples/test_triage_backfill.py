@@ -1,5 +1,5 @@
 from tests.examples.outcomes.triage_backfill import AREAS, check
-from tests.examples.records import question, xcoms
+from tests.examples.records import last_run, question, xcoms
 
 DAG_ID = "triage_backfill"
 
@@ -31,9 +31,11 @@ def test_estimate_only_ends_green_asks_nobody_and_sends_nothing(run_example, tmp
     assert not (tmp_path / "triage").exists()
 
 
-def test_a_larger_run_pays_for_what_it_adds(run_example, warehouse, tmp_path, emulator):
-    run_example(DAG_ID, {"limit": 15})
+def test_a_larger_run_pays_for_what_it_adds(run_example, warehouse, tmp_path, emulator, monkeypatch):
+    monkeypatch.setenv("AIRFLOW_VAR_DATA_FOLDER", str(tmp_path / "data"))
+    run_example(DAG_ID, {"limit": 15, "destination": None})
     assert requests_in(emulator) == 15
+    assert (tmp_path / "data" / "triage" / last_run(DAG_ID) / "data.parquet").exists()
     run_example(DAG_ID, {"limit": 40})
     assert requests_in(emulator) == 40
     check(tmp_path, warehouse)
