@@ -167,6 +167,8 @@ def _settings(home: Path, dags_folder: Path, *, api_port: int, log_ports: list[i
         "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(worker_log_port),
         "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(trigger_log_port),
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+        # On a busy machine its API server takes half a minute for the first call of a task.
+        "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "120",
         "NO_PROXY": "127.0.0.1,localhost",
         "no_proxy": "127.0.0.1,localhost",
         "PATH": os.pathsep.join(
