@@ -9,18 +9,24 @@ from typing import TYPE_CHECKING
 from airflow_provider_claude_batch.core.deadline import to_deadline
 from airflow_provider_claude_batch.core.durations import to_timedelta
 from airflow_provider_claude_batch.core.limits import EXPIRES_AFTER
-from airflow_provider_claude_batch.operators.arguments import open_rows
+from airflow_provider_claude_batch.operators.arguments import open_rows, to_spec
 from airflow_provider_claude_batch.operators.estimating import tell_estimate
 from airflow_provider_claude_batch.operators.priming import requests_ahead
 from airflow_provider_claude_batch.submission.check_spec import check_spec
 from airflow_provider_claude_batch.submission.deployment import cap_usd, send_rules, shard_cutter
-from airflow_provider_claude_batch.submission.manifest_folder import require_plan
+from airflow_provider_claude_batch.submission.manifest_folder import ManifestFolder, require_plan
 from airflow_provider_claude_batch.submission.pauses import Pause, merge_pauses
 from airflow_provider_claude_batch.submission.pricing import price_list
 from airflow_provider_claude_batch.submission.reuse import add_earlier_runs
 from airflow_provider_claude_batch.submission.settle import settle_generations
 from airflow_provider_claude_batch.submission.snapshot import take_snapshot
-from airflow_provider_claude_batch.submission.staging import TaskInstanceId, earlier_generations, staging_root
+from airflow_provider_claude_batch.submission.staging import (
+    TaskInstanceId,
+    earlier_generations,
+    open_generation,
+    staging_root,
+    submission_folder,
+)
 from airflow_provider_claude_batch.submission.storage import scratch_folder
 from airflow_provider_claude_batch.submission.takeover import find_takeover
 
@@ -30,9 +36,37 @@ if TYPE_CHECKING:
     from airflow_provider_claude_batch.core.manifest import Plan, ShardRecord
     from airflow_provider_claude_batch.hooks.claude_batch import ClaudeBatchHook
     from airflow_provider_claude_batch.operators.submit import ClaudeBatchSubmitOperator
-    from airflow_provider_claude_batch.submission.manifest_folder import ManifestFolder
     from airflow_provider_claude_batch.submission.send import SentShard
     from airflow_provider_claude_batch.submission.spec import SubmissionSpec
+
+
+def find_or_make_plan(
+    asked: ClaudeBatchSubmitOperator, hook: ClaudeBatchHook, context: Context, *, manifest: str | None
+) -> tuple[ManifestFolder, Plan | Pause]:
+    """
+    Return the generation that a submit task works on, and its plan or what to wait for before there is one.
+
+    :param manifest: Of the generation that a wait has interrupted.
+    :raises ClaudeBatchInputError: The request, a column, a key or a row is not as it must be.
+    """
+    spec = to_spec(asked)
+    folder = ManifestFolder.at(manifest) if manifest else _open_folder(asked, spec, context)
+    plan = folder.read_plan()
+    if plan is None:
+        return folder, make_plan(asked, folder, spec, hook, context=context)
+    if not manifest:
+        log_snapshot_found(asked, folder, plan, spec)
+    return folder, plan
+
+
+def _open_folder(asked: ClaudeBatchSubmitOperator, spec: SubmissionSpec, context: Context) -> ManifestFolder:
+    ti = context["ti"]
+    return open_generation(
+        submission_folder(staging_root(asked.staging_path), TaskInstanceId.of(ti)),
+        settings_digest=spec.settings().digest(),
+        try_number=ti.try_number,
+        max_tries=ti.max_tries,
+    )
 
 
 def make_plan(

@@ -2,52 +2,32 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
 from airflow.sdk import BaseOperator, literal
 
-from airflow_provider_claude_batch.errors import ClaudeBatchError, ClaudeBatchInputError, PlanMissingError
+from airflow_provider_claude_batch.errors import ClaudeBatchError
 from airflow_provider_claude_batch.hooks.claude_batch import ClaudeBatchHook
 from airflow_provider_claude_batch.links.batch import ClaudeBatchLink
-from airflow_provider_claude_batch.operators.admitting import to_admit
-from airflow_provider_claude_batch.operators.arguments import to_spec
-from airflow_provider_claude_batch.operators.destinations import check_destinations
 from airflow_provider_claude_batch.operators.kill import cancel_after_kill
-from airflow_provider_claude_batch.operators.planning import log_plan, log_sent, log_snapshot_found, make_plan
+from airflow_provider_claude_batch.operators.planning import find_or_make_plan, log_plan
+from airflow_provider_claude_batch.operators.sending import open_plan, push_reference, send_plan
 from airflow_provider_claude_batch.operators.template_files import read_template_files
-from airflow_provider_claude_batch.submission.counting import count_in_progress, count_sent
-from airflow_provider_claude_batch.submission.deployment import send_rules
-from airflow_provider_claude_batch.submission.manifest_folder import ManifestFolder, require_plan
 from airflow_provider_claude_batch.submission.pauses import Pause
-from airflow_provider_claude_batch.submission.reference import (
-    SubmissionReference,
-    read_reference,
-    to_references,
-)
 from airflow_provider_claude_batch.submission.retries import a_retry_can_help
-from airflow_provider_claude_batch.submission.send import send_shards
-from airflow_provider_claude_batch.submission.staging import (
-    TaskInstanceId,
-    open_generation,
-    staging_root,
-    submission_folder,
-)
 from airflow_provider_claude_batch.triggers.waiting import defer, sleep_in_worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from datetime import datetime, time, timedelta
 
     from airflow.sdk import Context
 
-    from airflow_provider_claude_batch.core.check_request import Problem
     from airflow_provider_claude_batch.core.manifest import Retain
     from airflow_provider_claude_batch.core.rows_to_requests import OnInvalidRow, OnNull
-    from airflow_provider_claude_batch.submission.spec import SubmissionSpec
+    from airflow_provider_claude_batch.submission.manifest_folder import ManifestFolder
     from airflow_provider_claude_batch.triggers.task_state import TaskInstanceNames
-
-    CheckParams = Callable[[Mapping[str, object]], list[Problem]]
 
 
 class ClaudeBatchSubmitOperator(BaseOperator):
@@ -219,23 +199,16 @@ class ClaudeBatchSubmitOperator(BaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.sql = sql
-        self.sql_conn_id = sql_conn_id
-        self.source_path = source_path
-        self.row_filter = row_filter
+        self.sql, self.sql_conn_id, self.parameters = sql, sql_conn_id, parameters
+        self.source_path, self.row_filter = source_path, row_filter
         self.submission = submission
         self._sends_a_plan = submission is not None
         self.key = key
-        self.prompt = prompt
-        self.messages = messages
-        self.build_request = build_request
-        self.model = model
-        self.max_tokens = max_tokens
+        self.prompt, self.messages, self.build_request = prompt, messages, build_request
+        self.model, self.max_tokens = model, max_tokens
         self.claude_conn_id = claude_conn_id
-        self.parameters = parameters
         self.system = system
-        self.cache_ttl = cache_ttl
-        self.prime_cache = prime_cache
+        self.cache_ttl, self.prime_cache = cache_ttl, prime_cache
         self.request_params = request_params
         # Airflow calls a templated class.
         self.output_schema = literal(output_schema) if isinstance(output_schema, type) else output_schema
@@ -243,21 +216,16 @@ class ClaudeBatchSubmitOperator(BaseOperator):
         self.betas = betas
         self.samples_per_row = samples_per_row
         self.custom_id_from = custom_id_from
-        self.on_null = on_null
-        self.on_invalid_row = on_invalid_row
-        self.deduplicate = deduplicate
-        self.reuse_answers = reuse_answers
+        self.on_null, self.on_invalid_row = on_null, on_invalid_row
+        self.deduplicate, self.reuse_answers = deduplicate, reuse_answers
         self.keep_content = keep_content
         self.max_cost_usd = max_cost_usd
         self.estimate = estimate
-        self.pilot_rows = pilot_rows
-        self.pilot_max_error_rate = pilot_max_error_rate
+        self.pilot_rows, self.pilot_max_error_rate = pilot_rows, pilot_max_error_rate
         self.plan_only = plan_only
-        self.retain = retain
-        self.retain_failed_days = retain_failed_days
+        self.retain, self.retain_failed_days = retain, retain_failed_days
         self.deadline = deadline
-        self.deferrable = deferrable
-        self.poll_interval = poll_interval
+        self.deferrable, self.poll_interval = deferrable, poll_interval
         self.cancel_on_kill = cancel_on_kill
         self.staging_path = staging_path
         self.on_empty = on_empty
@@ -293,7 +261,7 @@ class ClaudeBatchSubmitOperator(BaseOperator):
             while True:
                 folder, hook, pause = self._submit(context, manifest)
                 if pause is None:
-                    return self._finish(folder, context)
+                    return push_reference(folder, context)
                 manifest = folder.uri
                 self._wait(pause, hook, manifest)
         except ClaudeBatchError as error:
@@ -306,18 +274,12 @@ class ClaudeBatchSubmitOperator(BaseOperator):
     ) -> tuple[ManifestFolder, ClaudeBatchHook, Pause | None]:
         """Do all that can be done now; the rest needs the pause, after which this is called again."""
         if self._sends_a_plan:
-            return self._send_plan(context, manifest)
-        spec = to_spec(self)
+            folder, hook = open_plan(self, manifest)
+            return folder, hook, self._send(folder, hook, context)
         hook = ClaudeBatchHook(self.claude_conn_id)
-        folder = ManifestFolder.at(manifest) if manifest else self._folder(context, spec)
-        if plan := folder.read_plan():
-            if not manifest:
-                log_snapshot_found(self, folder, plan, spec)
-        else:
-            made = make_plan(self, folder, spec, hook, context=context)
-            if isinstance(made, Pause):
-                return folder, hook, made
-            plan = made
+        folder, plan = find_or_make_plan(self, hook, context, manifest=manifest)
+        if isinstance(plan, Pause):
+            return folder, hook, plan
         if not plan.row_count and self.on_empty == "skip":
             raise AirflowSkipException("The source returned no rows.")
         if self.plan_only:
@@ -325,22 +287,17 @@ class ClaudeBatchSubmitOperator(BaseOperator):
             return folder, hook, None
         return folder, hook, self._send(folder, hook, context)
 
-    def _send_plan(
-        self, context: Context, manifest: str | None
-    ) -> tuple[ManifestFolder, ClaudeBatchHook, Pause | None]:
-        """Send the shards that another task planned."""
-        references = to_references(manifest or self.submission)
-        if not references:
-            raise PlanMissingError(
-                "The task that plans has no output now. Nothing was sent; a retry looks again."
-            )
-        if len(references) != 1 or self.plan_only:
-            raise ClaudeBatchInputError(
-                f"submission holds {len(references)} plans: give one, and not plan_only. Nothing was sent."
-            )
-        folder = ManifestFolder.at(references[0].manifest)
-        hook = ClaudeBatchHook(references[0].claude_conn_id)
-        return folder, hook, self._send(folder, hook, context)
+    def _send(self, folder: ManifestFolder, hook: ClaudeBatchHook, context: Context) -> Pause | None:
+        """Send what can be sent; remember each batch, for the link and for a kill."""
+        self.linked_batch_ids, self._own_batch_ids = [], []
+        self._running = (hook, context["ti"])
+        for step in send_plan(self, folder, hook, context):
+            if isinstance(step, Pause):
+                return step
+            self.linked_batch_ids.append(step.batch.batch_id)
+            if step.shard.taken is None and step.batch.known_by == "answered":
+                self._own_batch_ids.append(step.batch.batch_id)
+        return None
 
     def _wait(self, pause: Pause, hook: ClaudeBatchHook, manifest: str) -> None:
         if not self.deferrable:
@@ -354,49 +311,3 @@ class ClaudeBatchSubmitOperator(BaseOperator):
             poll_interval=self.poll_interval,
             cancel_batch_ids=self._own_batch_ids if self.cancel_on_kill else (),
         )
-
-    def _folder(self, context: Context, spec: SubmissionSpec) -> ManifestFolder:
-        ti = context["ti"]
-        folder = submission_folder(staging_root(self.staging_path), TaskInstanceId.of(ti))
-        return open_generation(
-            folder,
-            settings_digest=spec.settings().digest(),
-            try_number=ti.try_number,
-            max_tries=ti.max_tries,
-        )
-
-    def _send(self, folder: ManifestFolder, hook: ClaudeBatchHook, context: Context) -> Pause | None:
-        """Send what can be sent; log and remember each batch."""
-        plan, first_round = require_plan(folder)
-        if plan.row_count:
-            check_destinations(self, context)
-        self.linked_batch_ids, self._own_batch_ids = [], []
-        self._running = (hook, context["ti"])
-        steps = send_shards(
-            folder,
-            plan,
-            first_round,
-            hook,
-            rules=send_rules(hook),
-            try_number=context["ti"].try_number,
-            clock=lambda: datetime.now(UTC),
-            admit=to_admit(self, folder, plan, hook, dag_id=context["ti"].dag_id),
-        )
-        for step in steps:
-            if isinstance(step, Pause):
-                return step
-            self.linked_batch_ids.append(step.batch.batch_id)
-            if step.shard.taken is None and step.batch.known_by == "answered":
-                self._own_batch_ids.append(step.batch.batch_id)
-            log_sent(self, step, shard_count=len(first_round.shards))
-            count_sent(context["ti"], step, max_queued_requests=send_rules(hook).max_queued_requests)
-        return None
-
-    def _finish(self, folder: ManifestFolder, context: Context) -> dict[str, object]:
-        reference: SubmissionReference = read_reference(folder.uri)
-        count_in_progress(context["ti"], folder)
-        context["ti"].xcom_push(key="manifest", value=reference.manifest)
-        context["ti"].xcom_push(key="batch_ids", value=list(reference.batch_ids))
-        if estimate := folder.read_estimate():
-            context["ti"].xcom_push(key="estimate", value=estimate.text)
-        return reference.to_xcom()

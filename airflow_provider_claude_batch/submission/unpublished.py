@@ -1,8 +1,8 @@
 """
 Receipts of submissions that were paid for and not published, so that every dollar is on one receipt.
 
-They are told where somebody finds them out: by a load that the gate refuses, and by one whose submission took
-their answers, or is a later generation. Once such a submission is published, its own receipt takes the place.
+They are told where somebody finds them out: where the gate, the pilot or the cap stops one, and by the load of
+another that took its answers or is a later generation. Once it is published, its own receipt takes the place.
 """
 
 from __future__ import annotations

@@ -9,12 +9,15 @@ from airflow_provider_claude_batch.errors import QualityGateError
 from airflow_provider_claude_batch.submission import names
 from airflow_provider_claude_batch.submission.receipts import read_receipts, receipts_table
 from airflow_provider_claude_batch.submission.storage import Folder
+from tests.provider.dag_runs import metadata_database, run_dag
 from tests.provider.submitting import change, successor
 
+__all__ = ["metadata_database", "run_dag"]
 
-def told(tmp_path):
+
+def told(tmp_path, staging="runs"):
     """Return what the receipts tell of the account, in the words of its bill, and the receipts."""
-    receipts = latest_receipts(read_receipts(Folder.at(str(tmp_path / "runs"))))
+    receipts = latest_receipts(read_receipts(Folder.at(str(tmp_path / staging))))
     sums = {
         "cost_usd": sum((Decimal(receipt.cost_usd) for receipt in receipts), Decimal(0)),
         "input_tokens": sum(receipt.tokens.get("input", 0) for receipt in receipts),
@@ -90,6 +93,17 @@ def test_what_a_later_generation_does_not_take_is_told_beside_it(submission, emu
     sums, _ = told(tmp_path)
     assert sums == billed(emulator)
     assert {receipt.rows for receipt in latest_receipts(read_receipts(Folder.at(str(root))))} == {1, 5}
+
+
+def test_a_pilot_that_fails_is_told(run_dag, emulator, tmp_path):
+    emulator.settings(seconds_per_batch=1)
+    emulator.fail("lines", with_="invalid-output", count=2)
+    assert run_dag("made_rows.py", "bad_pilot") == {"pilot": "failed"}
+    sums, by_name = told(tmp_path, "staging")
+    assert sums == billed(emulator)
+    (receipt,) = by_name.values()
+    assert receipt.outcomes == {"invalid_output": 2}
+    assert (receipt.dag_id, receipt.task_id, receipt.files) == ("bad_pilot", "pilot", [])
 
 
 @pytest.mark.parametrize("name", ["night", "a/b", "manual__2026-11-22T00:00:00+00:00", ".x", "~2F", "ü~"])

@@ -83,3 +83,12 @@ with DAG(dag_id="mapped_rows", schedule=None, params=PARAMS) as mapped_rows:
             submission=mapped
         )
     )
+
+with DAG(dag_id="bad_pilot", schedule=None, params=PARAMS) as bad_pilot:
+
+    @task.claude_batch(pilot_rows=2, output_schema="topic STRING", poll_interval=1, **REQUEST)
+    def pilot() -> list[dict[str, object]]:
+        """Return more rows than the pilot takes."""
+        return [{"id": number, "body": f"number {number}"} for number in range(5)]
+
+    pilot()
