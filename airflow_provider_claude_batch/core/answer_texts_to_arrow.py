@@ -16,6 +16,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.json as pj
 
+from airflow_provider_claude_batch.core.json_to_arrow import one_batch
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -43,19 +45,16 @@ def read_texts(
     # objects, and as many objects as texts means one in each.
     all_texts = pa.ListArray.from_arrays(pa.array([0, len(texts)], pa.int32()), texts)
     block = pc.binary_join(all_texts, "\n")[0].as_buffer()
+    options = pj.ParseOptions(
+        explicit_schema=schema,
+        newlines_in_values=True,
+        unexpected_field_behavior="error" if is_strict else "ignore",
+    )
     try:
-        table = pj.read_json(
-            pa.BufferReader(block),
-            read_options=pj.ReadOptions(use_threads=False, block_size=len(block) + 1),
-            parse_options=pj.ParseOptions(
-                explicit_schema=schema,
-                newlines_in_values=True,
-                unexpected_field_behavior="error" if is_strict else "ignore",
-            ),
-        )
+        read = one_batch(block, options)
     except pa.ArrowInvalid:
         return None
-    return table.to_struct_array().combine_chunks() if table.num_rows == len(texts) else None
+    return read.to_struct_array() if read.num_rows == len(texts) else None
 
 
 def values_fit(values: pa.Array, column: AnswerType) -> bool:

@@ -36,21 +36,21 @@ def chunks_to_blocks(chunks: Iterable[bytes], *, block_bytes: int) -> Iterator[b
     r"""
     Gather a stream of bytes into blocks of whole lines, each line with its ``\n``.
 
-    Lazy: one block is in memory. What follows the last line end is in the last block.
+    Lazy: one block is in memory. What follows the last line end is in the last block. Where the bytes were
+    cut on the way makes no difference.
 
     :param chunks: Bytes in order, cut anywhere.
-    :param block_bytes: A block ends with the first line end after so many; a longer line is a block itself.
+    :param block_bytes: A block ends with the first line end that makes it so long, or longer.
     """
     gathered: list[bytes] = []
     size = 0
     for chunk in chunks:
-        gathered.append(chunk)
-        size += len(chunk)
-        if size >= block_bytes and (end := chunk.rfind(b"\n") + 1):
-            gathered[-1] = chunk[:end]
-            yield b"".join(gathered)
-            gathered = [chunk[end:]]
-            size = len(chunk) - end
+        start = 0
+        while end := chunk.find(b"\n", start + max(block_bytes - size - 1, 0)) + 1:
+            yield b"".join((*gathered, chunk[start:end]))
+            start, gathered, size = end, [], 0
+        gathered.append(chunk[start:])
+        size += len(chunk) - start
     if last := b"".join(gathered):
         yield last
 

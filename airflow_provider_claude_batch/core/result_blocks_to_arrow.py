@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.json as pj
 
+from airflow_provider_claude_batch.core.json_to_arrow import one_batch
 from airflow_provider_claude_batch.core.result_lines import (
     RESULT_LINE,
     NoResultLineError,
@@ -163,17 +164,14 @@ def _repaired_lines(block: bytes) -> Iterator[bytes]:
 
 
 def _parsed(block: bytes) -> pa.StructArray | None:
+    options = pj.ParseOptions(explicit_schema=_WIRE_SCHEMA, unexpected_field_behavior="ignore")
     try:
-        table = pj.read_json(
-            pa.BufferReader(block),
-            read_options=pj.ReadOptions(use_threads=False, block_size=len(block) + 1),
-            parse_options=pj.ParseOptions(explicit_schema=_WIRE_SCHEMA, unexpected_field_behavior="ignore"),
-        )
+        lines = one_batch(block, options)
         # Arrow takes over bytes that are no UTF-8.
-        table.validate(full=True)
+        lines.validate(full=True)
     except (pa.ArrowInvalid, UnicodeDecodeError):
         return None
-    return table.to_struct_array().combine_chunks()
+    return lines.to_struct_array()
 
 
 def _arrow_type(shape: Shape) -> pa.DataType:

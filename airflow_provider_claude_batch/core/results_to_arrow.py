@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -66,7 +67,10 @@ OUR_FIELDS: tuple[tuple[str, pa.DataType], ...] = (
 CONTENT_FIELD = pa.field("claude_content", pa.string())
 
 #: Bytes of a block. Smaller ones cost time, larger ones memory.
-BLOCK_BYTES = 2_500_000
+BLOCK_BYTES = 4_000_000
+
+#: Blocks that are decoded before they are asked for: the writing of a row group is not waited for.
+_BLOCKS_AHEAD = 2
 
 _ROWS_WITHOUT_LINE = 8192
 
@@ -201,16 +205,16 @@ def _cut(rows: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
 def _decoded(
     blocks: Iterable[bytes], decode: Callable[[bytes], pa.RecordBatch], counts: LineCounts
 ) -> Iterator[pa.RecordBatch]:
-    """Decode each block in a thread while the one before it is used."""
+    """Decode blocks in a thread while the ones before them are used."""
+    ahead: deque[Future[pa.RecordBatch]] = deque()
     try:
         with ThreadPoolExecutor(1) as thread:
-            ahead: Future[pa.RecordBatch] | None = None
             for block in blocks:
-                last, ahead = ahead, thread.submit(decode, block)
-                if last is not None:
-                    yield last.result()
-            if ahead is not None:
-                yield ahead.result()
+                ahead.append(thread.submit(decode, block))
+                if len(ahead) > _BLOCKS_AHEAD:
+                    yield ahead.popleft().result()
+            while ahead:
+                yield ahead.popleft().result()
     except UnreadableBlockError as error:
         # Neither the line nor the decoder's words: both may quote an answer.
         raise ResultsIncompleteError(

@@ -11,7 +11,6 @@ not put, since rows would be wrong or paid answers given up, is decided in
 from __future__ import annotations
 
 import logging
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from airflow_provider_claude_batch.core.lines import chunks_to_blocks
@@ -24,11 +23,12 @@ from airflow_provider_claude_batch.core.results_accounting import (
 from airflow_provider_claude_batch.errors import BatchNotEndedError, ResultsIncompleteError
 from airflow_provider_claude_batch.hooks.refusals import is_temporary, retry_after
 from airflow_provider_claude_batch.submission import names
+from airflow_provider_claude_batch.submission.arrow_memory import frugal_memory
 from airflow_provider_claude_batch.submission.rereads import BrokenReadError, Rereads
 from airflow_provider_claude_batch.submission.storage import scratch_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     import pyarrow as pa
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 #: Bytes in memory after which rows become a row group of the file.
-_ROW_GROUP_BYTES = 4_000_000
+_ROW_GROUP_BYTES = 16_000_000
 
 _KEPT = "They are kept by Anthropic for 29 days; a retry reads them again and pays nothing."
 
@@ -83,9 +83,9 @@ def land_shard(
     :raises ResultsIncompleteError: The lines cannot be made rows, however often they are read, or they cannot
         be read for longer than ``rereads`` allows.
     """
-    keys = folder.read_keys(in_round.index, shard.index, in_round.identity)
     whole: list[LineCounts] = []
-    with scratch_folder() as scratch:
+    with frugal_memory(), scratch_folder() as scratch:
+        keys = folder.read_keys(in_round.index, shard.index, in_round.identity)
         path = scratch / "results.parquet"
 
         def read() -> tuple[MessageBatch, LineCounts]:
@@ -131,17 +131,17 @@ def land_rejected(
         results_to_arrow,
     )
 
-    keys = folder.read_keys(in_round.index, shard.index, in_round.identity)
-    rows = results_to_arrow(
-        [],
-        keys=keys,
-        batch_id=None,
-        json_schema=json_schema,
-        counts=LineCounts(),
-        price_list=price_list,
-        keep_content=keep_content,
-    )
-    with scratch_folder() as scratch:
+    with frugal_memory(), scratch_folder() as scratch:
+        keys = folder.read_keys(in_round.index, shard.index, in_round.identity)
+        rows = results_to_arrow(
+            [],
+            keys=keys,
+            batch_id=None,
+            json_schema=json_schema,
+            counts=LineCounts(),
+            price_list=price_list,
+            keep_content=keep_content,
+        )
         path = scratch / "results.parquet"
         _write(path, rows, published_schema(keys.schema, json_schema, keep_content=keep_content))
         folder.folder.put(path, names.results_path(in_round.index, shard.index))
@@ -213,7 +213,7 @@ def _write(path: Path, rows: Iterable[pa.RecordBatch], schema: pa.Schema) -> Non
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    with _system_memory(), pq.ParquetWriter(path, schema, compression="zstd") as writer:
+    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
         gathered: list[pa.RecordBatch] = []
         for batch in rows:
             gathered.append(batch)
@@ -222,20 +222,6 @@ def _write(path: Path, rows: Iterable[pa.RecordBatch], schema: pa.Schema) -> Non
                 gathered = []
         if gathered:
             writer.write_table(pa.Table.from_batches(gathered))
-
-
-@contextmanager
-def _system_memory() -> Iterator[None]:
-    """Let Arrow take memory from the system: its own allocator keeps what other threads have freed."""
-    import pyarrow as pa
-
-    usual, system = pa.default_memory_pool(), pa.system_memory_pool()
-    pa.set_memory_pool(system)
-    try:
-        yield
-    finally:
-        pa.set_memory_pool(usual)
-        system.release_unused()
 
 
 def _broken(error: Exception, batch_id: str, what: str) -> BrokenReadError:

@@ -63,13 +63,16 @@ def test_a_line_reads_the_same_by_msgspec_and_by_json(rnd):
 
 
 @given(st.lists(st.binary(max_size=9).map(lambda line: line.replace(b"\n", b"")), max_size=9), st.data())
-def test_blocks_are_whole_lines_and_nothing_is_lost(lines, data):
+def test_blocks_are_whole_lines_and_the_same_however_the_stream_was_cut(lines, data):
     stream = b"".join(line + b"\n" for line in lines) + data.draw(st.sampled_from([b"", b"tail"]))
     cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=6)))
     chunks = [stream[a:b] for a, b in zip([0, *cuts], [*cuts, len(stream)], strict=True)]
-    blocks = list(chunks_to_blocks(chunks, block_bytes=data.draw(st.integers(1, 20))))
+    size = data.draw(st.integers(1, 20))
+    blocks = list(chunks_to_blocks(chunks, block_bytes=size))
     assert b"".join(blocks) == stream
-    assert all(block.endswith(b"\n") for block in blocks[:-1])
+    assert all(block.endswith(b"\n") and size <= len(block) for block in blocks[:-1])
+    assert all(len(block[: block[:-1].rfind(b"\n") + 1]) < size for block in blocks)
+    assert blocks == list(chunks_to_blocks([stream], block_bytes=size))
 
 
 def one(line):
