@@ -4,6 +4,7 @@ Answers that an earlier generation paid for, joined with the rows of the one tha
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -89,6 +90,21 @@ def land_batch(
 ) -> BatchRecord:
     """Land a shard that has a batch, and say so on the batch's record; see :func:`land`."""
     ended_at = land(folder, plan, in_round, shard, hook, rereads=rereads)
+    landed = replace(batch, ended_at=ended_at, loaded_at=datetime.now(UTC))
+    folder.write_batch(in_round.index, shard.index, landed)
+    return landed
+
+
+def mark_landed(
+    folder: ManifestFolder, in_round: Round, shard: ShardRecord, batch: BatchRecord, *, hook: ClaudeBatchHook
+) -> BatchRecord:
+    """Say on a batch's record that its results are there; when it ended, where the API still knows it."""
+    from anthropic import NotFoundError
+
+    ended_at = None
+    if shard.taken is None:
+        with suppress(NotFoundError):
+            ended_at = hook.retrieve_batch(batch.batch_id).ended_at
     landed = replace(batch, ended_at=ended_at, loaded_at=datetime.now(UTC))
     folder.write_batch(in_round.index, shard.index, landed)
     return landed

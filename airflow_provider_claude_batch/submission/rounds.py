@@ -19,7 +19,7 @@ from airflow_provider_claude_batch.errors import (
 from airflow_provider_claude_batch.hooks.model_facts import ModelCatalog
 from airflow_provider_claude_batch.submission import names
 from airflow_provider_claude_batch.submission.deployment import shard_cutter
-from airflow_provider_claude_batch.submission.land_taken import land, land_batch
+from airflow_provider_claude_batch.submission.land_taken import land, land_batch, mark_landed
 from airflow_provider_claude_batch.submission.next_round import RoundMaking, RoundRules, make_round
 from airflow_provider_claude_batch.submission.pauses import Pause, merge_pauses
 from airflow_provider_claude_batch.submission.retries import a_retry_can_help
@@ -204,20 +204,21 @@ class Rounds:
             return f"answers are needed by {deadline.isoformat()}"
         return None
 
-    def _is_landed(self, record: Round, shard: ShardRecord, batch: BatchRecord) -> bool:
-        return batch.loaded_at is not None and self.folder.has_results(record.index, shard.index)
-
     def _land(self, record: Round, shard: ShardRecord, batch: BatchRecord | None) -> LandedShard:
+        is_landed = self.folder.has_results(record.index, shard.index)
         if batch is None:
-            if not self.folder.has_results(record.index, shard.index):
+            if not is_landed:
                 land(self.folder, self.plan, record, shard, self.hook)
             return LandedShard(record.index, shard, None, is_new=False)
-        if self._is_landed(record, shard, batch):
-            return LandedShard(record.index, shard, batch, is_new=False)
-        landed = land_batch(
-            self.folder, self.plan, record, shard, batch, hook=self.hook, rereads=self.rereads
-        )
-        return LandedShard(record.index, shard, landed, is_new=True)
+        if not is_landed:
+            landed = land_batch(
+                self.folder, self.plan, record, shard, batch, hook=self.hook, rereads=self.rereads
+            )
+            return LandedShard(record.index, shard, landed, is_new=True)
+        if batch.loaded_at is None:
+            # Who landed it was stopped before it said so. The results are whole, and the batch may be gone.
+            batch = mark_landed(self.folder, record, shard, batch, hook=self.hook)
+        return LandedShard(record.index, shard, batch, is_new=False)
 
     def _next(self, rounds: list[Round]) -> RoundBegun | RoundsStopped | None:
         if len(rounds) >= self.max_rounds or self.folder.folder.exists(names.RECEIPT):

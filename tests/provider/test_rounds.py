@@ -200,6 +200,19 @@ def test_rows_of_several_shards_and_samples_find_their_way_back(sent, emulator):
     assert len(set(rows["claude_custom_id"].to_pylist())) == 10
 
 
+def test_results_that_were_landed_are_enough_if_their_batch_is_gone_since(sent, emulator):
+    submission = sent(max_requests=3)
+    submission.land()
+    submission.hook.delete_batch(submission.folder.read_batch(0, 0).batch_id)
+    assert not any(step.is_new for step in submission.finish())
+    assert submission.final()["claude_outcome"].to_pylist() == ["ok"] * 5
+    assert emulator.calls.count_of("results") == 2
+    gone, there = (submission.folder.read_batch(0, shard) for shard in range(2))
+    assert gone.loaded_at
+    assert gone.ended_at is None
+    assert there.loaded_at > there.ended_at > there.created_at
+
+
 def test_only_own_batches_are_deleted_and_the_rows_are_still_there(sent, emulator):
     submission = sent({"with_": "expired", "count": 2})
     foreign = create_batches()[0]
