@@ -1,12 +1,13 @@
 """
 Receipts of submissions that were paid for and not published, so that every dollar is on one receipt.
 
-They are told where somebody finds them out: where the gate, the pilot or the cap stops one, and by the load of
-another that took its answers or is a later generation. Once it is published, its own receipt takes the place.
+They are told where somebody finds them out: where the gate, the pilot or the cap stops one, and by the load
+of another that took its answers or is a later generation. Once it is published, its own receipt takes over.
 """
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from dataclasses import dataclass
 from decimal import Decimal
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_claude_batch.core.receipt_money import Money, to_money
 from airflow_provider_claude_batch.core.tally import TOKEN_KINDS, Tally
+from airflow_provider_claude_batch.errors import ManifestUnreadableError
 from airflow_provider_claude_batch.submission import names
 from airflow_provider_claude_batch.submission.generations import is_told, untold_generations
 from airflow_provider_claude_batch.submission.manifest_folder import ManifestFolder
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
 
     from airflow_provider_claude_batch.core.manifest import Plan, Round, ShardRecord
     from airflow_provider_claude_batch.submission.receipt import TaskInstanceNames
+
+_log = logging.getLogger(__name__)
 
 _TOKENS = tuple(f"{kind}_tokens" for kind in TOKEN_KINDS)
 
@@ -62,10 +66,18 @@ def tell_unpublished(
     if not is_published and not is_told(folder):
         _tell(folder, told_here=None, ti=ti)
     for earlier in untold_generations(folder):
-        _tell(ManifestFolder(earlier), told_here=told_here, ti=ti)
+        _tell_other(ManifestFolder(earlier), told_here=told_here, ti=ti)
     for source in _other_sources(folder, plan):
         if not is_told(source):
-            _tell(source, told_here=None, ti=ti)
+            _tell_other(source, told_here=None, ti=ti)
+
+
+def _tell_other(source: ManifestFolder, *, told_here: ManifestFolder | None, ti: TaskInstanceNames) -> None:
+    try:
+        _tell(source, told_here=told_here, ti=ti)
+    except (ManifestUnreadableError, FileNotFoundError) as error:
+        # What is wrong with another submission keeps no rows of this one from being published.
+        _log.warning("What %s was billed is on no receipt: %s", source.uri, error)
 
 
 def _tell(source: ManifestFolder, *, told_here: ManifestFolder | None, ti: TaskInstanceNames) -> None:

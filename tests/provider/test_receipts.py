@@ -101,6 +101,18 @@ def test_earlier_runs_of_the_dag_with_the_model_say_what_answers_are_like(submis
     assert (tokens.low, tokens.mid, tokens.high) == (9, 20, 33)
 
 
+def test_rows_that_were_not_asked_say_nothing_of_what_answers_are_like(submission, written):
+    root = written(
+        receipt("a", rows=100, tokens={"output": 1_000}),
+        receipt("b", rows=100, tokens={"output": 500}, reused_rows=30, outcomes={"ok": 80, "rejected": 20}),
+        receipt("c", rows=100, tokens={"output": 0}, reused_rows=100),
+    )
+    submission.snapshot()
+    plan = dataclasses.replace(require_plan(submission.folder)[0], staging_root=root)
+    tokens = usual_output(plan, dag_id="label", now=NOON).tokens
+    assert (tokens.low, tokens.mid, tokens.high) == (9, 10, 11)
+
+
 def test_without_earlier_runs_nothing_is_known(submission, tmp_path):
     submission.snapshot()
     plan = dataclasses.replace(require_plan(submission.folder)[0], staging_root=str(tmp_path))
