@@ -7,6 +7,7 @@ from airflow_provider_claude_batch.errors import (
     ClaudeBatchRunError,
     CostCapReachedError,
     CreateRefusedError,
+    DatasetError,
     DestinationError,
     GenerationClosedError,
     OtherAccountError,
@@ -32,7 +33,8 @@ def a_retry_can_help(error: ClaudeBatchError) -> bool:
             | GenerationClosedError
             | QualityGateError
             | CostCapReachedError
-            | PilotFailedError,
+            | PilotFailedError
+            | DatasetError,
         )
     if isinstance(error, CreateRefusedError):
         return error.is_temporary

@@ -6,11 +6,13 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from airflow.providers.common.compat.sdk import AirflowFailException
 from airflow.sdk import BaseOperator
 
 from airflow_provider_claude_batch.core.warehouse_columns import Columns, written_columns
 from airflow_provider_claude_batch.core.warehouse_sql import table_parts
-from airflow_provider_claude_batch.errors import ClaudeBatchInputError
+from airflow_provider_claude_batch.errors import ClaudeBatchError, ClaudeBatchInputError
+from airflow_provider_claude_batch.submission.retries import a_retry_can_help
 from airflow_provider_claude_batch.warehouse.dataset import Dataset, local_files, to_dataset
 from airflow_provider_claude_batch.warehouse.selected_rows import (
     OUTCOME,
@@ -96,6 +98,14 @@ class ClaudeBatchToSqlOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, object]:
         """Open the files, stage the rows that are wanted, bring them in."""
+        try:
+            return self._write()
+        except ClaudeBatchError as error:
+            if a_retry_can_help(error):
+                raise
+            raise AirflowFailException(f"{type(error).__name__}: {error}") from error
+
+    def _write(self) -> dict[str, object]:
         table_parts(self.table)
         dataset = to_dataset(self.dataset)
         with local_files(dataset) as paths:

@@ -5,10 +5,10 @@ from contextlib import closing
 
 import boto3
 import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException
 from airflow.sdk import DAG
 
 from airflow_provider_claude_batch.core.gate import Gate
-from airflow_provider_claude_batch.errors import ClaudeBatchInputError
 from airflow_provider_claude_batch.submission.dataset_how import PublishHow
 from airflow_provider_claude_batch.submission.loading import publish_submission
 from airflow_provider_claude_batch.submission.manifest_folder import require_plan
@@ -101,13 +101,13 @@ def test_a_dataset_of_several_files_is_written_whole(loaded, table):
 
 def test_a_submission_that_was_not_loaded_has_nothing_to_write(submission):
     submission.snapshot()
-    with pytest.raises(ClaudeBatchInputError, match="run its load first"):
+    with pytest.raises(AirflowFailException, match="run its load first"):
         write(submission.folder.uri)
 
 
 @pytest.mark.parametrize("dataset", [None, [], [None], 7, {"manifest": None, "files": []}])
 def test_what_names_no_file_is_refused(dataset, table):
-    with pytest.raises(ClaudeBatchInputError, match="Nothing was written"):
+    with pytest.raises(AirflowFailException, match="Nothing was written"):
         write(dataset)
 
 
