@@ -43,5 +43,7 @@ def test_the_example_dags_import_nothing_heavy():
     dag_files = sorted(folder.glob("*.py"))
     if not dag_files:
         pytest.fail("there are no example Dags")
-    code = "import runpy\n" + "\n".join(f"runpy.run_path({str(path)!r})" for path in dag_files)
+    # Airflow puts the folder of the Dags on the path, where they find what lies beside them.
+    code = f"import runpy\nsys.path.insert(0, {str(folder)!r})\n"
+    code += "\n".join(f"runpy.run_path({str(path)!r})" for path in dag_files)
     assert heavy_modules_after(code) == []
