@@ -47,10 +47,9 @@ _ROW_GROUP_BYTES = 16_000_000
 
 _KEPT = "They are kept by Anthropic for 29 days; a retry reads them again and pays nothing."
 
-_WAY_OUT = (
-    "Should they stay so: delete the batch at Anthropic, then clear the submit task. It asks the batch's "
-    "requests again, which is billed again, and takes all other answers."
-)
+_ASKED_AGAIN = "It asks the batch's requests again, which is billed again, and takes all other answers."
+
+_WAY_OUT = f"Should they stay so: delete the batch at Anthropic, then clear the submit task. {_ASKED_AGAIN}"
 
 _PATIENT = Rereads()
 
@@ -225,8 +224,12 @@ def _write(path: Path, rows: Iterable[pa.RecordBatch], schema: pa.Schema) -> Non
 
 
 def _broken(error: Exception, batch_id: str, what: str) -> BrokenReadError:
+    from anthropic import NotFoundError
+
+    way_out = f" If it was deleted, clear the submit task. {_ASKED_AGAIN}"
     return BrokenReadError(
-        f"The results of batch {batch_id} {what} ({type(error).__name__}). {_KEPT}",
+        f"The results of batch {batch_id} {what} ({type(error).__name__}). {_KEPT}"
+        f"{way_out if isinstance(error, NotFoundError) else ''}",
         retry_after_seconds=retry_after(error),
     )
 

@@ -187,6 +187,20 @@ def test_an_api_that_fails_on_says_how_to_go_on(submission, emulator):
     assert told == [100.0, 200.0, 300.0]
 
 
+def test_a_batch_that_was_deleted_before_it_was_landed_says_how_to_go_on(submission, emulator):
+    emulator.settings(seconds_per_batch=0)
+    sent(submission)
+    submission.hook.delete_batch(submission.folder.read_batch(0, 0).batch_id)
+    now = iter(range(0, 10_000, 100))
+    rereads = Rereads(sleep=lambda seconds: None, clock=lambda: float(next(now)))
+    with pytest.raises(ResultsIncompleteError, match="If it was deleted, clear the submit task"):
+        land(submission, rereads=rereads)
+    second = successor(submission)
+    second.send()
+    second.finish()
+    assert second.final()["claude_outcome"].to_pylist() == ["ok"] * 5
+
+
 def test_content_is_landed_when_asked_for(submission, emulator):
     rows = land(sent(submission), keep_content=True)
     assert all(text.startswith('[{"type":"text"') for text in rows["claude_content"].to_pylist())
