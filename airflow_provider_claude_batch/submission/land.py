@@ -5,7 +5,7 @@ Every row of the shard comes out once. Lines of other requests and lines that ar
 request without a line comes out as ``missing`` and one whose line cannot be read as ``errored``, so that a
 further round can send it again. All four are read again first, and a warning counts those that stay. What is
 not put, since rows would be wrong or paid answers given up, is decided in
-:mod:`~airflow_provider_claude_batch.core.results_accounting`.
+:mod:`~airflow_provider_claude_batch.core.results_decision`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from airflow_provider_claude_batch.core.lines import chunks_to_blocks
-from airflow_provider_claude_batch.core.results_accounting import (
+from airflow_provider_claude_batch.core.results_decision import (
     BatchCounts,
     is_odd,
     refusal,

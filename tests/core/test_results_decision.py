@@ -1,6 +1,6 @@
 import pytest
 
-from airflow_provider_claude_batch.core.results_accounting import (
+from airflow_provider_claude_batch.core.results_decision import (
     BatchCounts,
     is_odd,
     refusal,
