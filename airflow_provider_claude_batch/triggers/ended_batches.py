@@ -7,7 +7,6 @@ The clock that counts is the API's: what has ended is told from ``ended_at``, ne
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
@@ -15,8 +14,8 @@ from typing import TYPE_CHECKING, Protocol
 from airflow_provider_claude_batch.core.limits import EXPIRES_AFTER, MAX_LIST_LIMIT
 from airflow_provider_claude_batch.core.poll_decision import retry_seconds
 from airflow_provider_claude_batch.hooks.refusals import retry_after
-from airflow_provider_claude_batch.triggers.look import no_line_a_request
-from airflow_provider_claude_batch.triggers.poller import RealTime, trouble_of
+from airflow_provider_claude_batch.triggers.look import asking_once, no_line_a_request
+from airflow_provider_claude_batch.triggers.poller import RealTime, close_quietly, trouble_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -84,7 +83,7 @@ class EndedBatches:
 
     async def _list(self, client: AsyncAnthropic) -> list[MessageBatch]:
         with no_line_a_request():
-            page = await client.with_options(max_retries=0).messages.batches.list(limit=MAX_LIST_LIMIT)
+            page = await asking_once(client).messages.batches.list(limit=MAX_LIST_LIMIT)
             listed = list(page.data)
             while page.data and page.has_next_page() and page.data[-1].created_at >= self._floor(listed[0]):
                 page = await page.get_next_page()
@@ -185,6 +184,4 @@ class EndWatch:
 
     async def _close_client(self) -> None:
         client, self._client = self._client, None
-        if client is not None:
-            with contextlib.suppress(OSError):
-                await client.close()
+        await close_quietly(client)

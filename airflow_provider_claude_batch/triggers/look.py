@@ -12,8 +12,9 @@ import logging
 import math
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from http import HTTPStatus
 from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
@@ -28,6 +29,12 @@ if TYPE_CHECKING:
 
 #: Batches that are asked about by themselves at the same time.
 _AT_A_TIME = 8
+
+#: A look that hangs is for all waits of a connection, and the SDK's own ten minutes are long for a page.
+_TIMEOUT_SECONDS = 60.0
+
+#: Statuses below 500 that are about the connection, not about the batch that was asked for.
+_ABOUT_THE_CONNECTION = (401, 403, 408, 429)
 
 _is_looking: ContextVar[bool] = ContextVar("claude_batch_is_looking", default=False)
 
@@ -81,9 +88,26 @@ class SeenBatch:
         return self.processing_status == "ended"
 
 
-async def look(client: AsyncAnthropic, wanted: Mapping[str, SeenBatch | None]) -> dict[str, SeenBatch]:
+@dataclass(slots=True)
+class Look:
     """
-    Return the batches that the API shows, by id; those that it says are not there are left out.
+    What one look has shown. What is in none of the three was not asked for, since the look broke off.
+
+    :param found: Batches by id.
+    :param absent: Batches that the API says are not there.
+    :param refused: Why it tells nothing of a batch, by id, though it does answer: no other wait is held up.
+    :param failure: Why the look broke off, if it did.
+    """
+
+    found: dict[str, SeenBatch] = field(default_factory=dict)
+    absent: list[str] = field(default_factory=list)
+    refused: dict[str, BaseException] = field(default_factory=dict)
+    failure: BaseException | None = None
+
+
+async def look(client: AsyncAnthropic, wanted: Mapping[str, SeenBatch | None]) -> Look:
+    """
+    Look at all batches of a workspace that are waited for.
 
     One page of the list; then further pages, or a call for each batch that is still missing, whichever is
     less.
@@ -92,25 +116,40 @@ async def look(client: AsyncAnthropic, wanted: Mapping[str, SeenBatch | None]) -
     :param wanted: Batches, each with what was seen of it before.
     :raises anthropic.APIError: The API cannot be asked.
     """
+    from anthropic import APIError
+
+    shown = Look()
     if not wanted:
-        return {}
-    client = client.with_options(max_retries=0)
+        return shown
+    client = asking_once(client)
     with no_line_a_request():
         if len(wanted) == 1:
-            return await _retrieve_each(client, list(wanted))
-        found: dict[str, SeenBatch] = {}
+            await _retrieve_each(client, list(wanted), shown, is_answering=False)
+            return shown
         page, after_id = await _list(client), None
         while True:
-            found.update((batch.id, _seen(batch)) for batch in page.data if batch.id in wanted)
-            missing = [batch_id for batch_id in wanted if batch_id not in found]
+            shown.found.update((batch.id, _seen(batch)) for batch in page.data if batch.id in wanted)
+            missing = [batch_id for batch_id in wanted if batch_id not in shown.found]
             if not missing:
-                return found
+                return shown
             # A gateway that does not know after_id gives the first page for ever.
             is_last = not page.has_more or not page.data or page.data[-1].id == after_id
             if is_last or len(missing) <= _pages_left(page.data, missing, wanted):
-                return found | await _retrieve_each(client, missing)
+                await _retrieve_each(client, missing, shown, is_answering=True)
+                return shown
             after_id = page.data[-1].id
-            page = await _list(client, after_id=after_id)
+            try:
+                page = await _list(client, after_id=after_id)
+            except APIError as error:
+                shown.failure = error
+                return shown
+
+
+def asking_once(client: AsyncAnthropic) -> AsyncAnthropic:
+    """Return the client without retries of its own, and with a time limit that suits a look."""
+    from anthropic import Timeout
+
+    return client.with_options(max_retries=0, timeout=Timeout(_TIMEOUT_SECONDS, connect=5.0))
 
 
 async def _list(client: AsyncAnthropic, *, after_id: str | None = None) -> _Page:
@@ -139,14 +178,39 @@ def _created_at(seen: SeenBatch | None, newest: float) -> float:
     return newest - EXPIRES_AFTER.total_seconds() if seen is None else seen.created_at
 
 
-async def _retrieve_each(client: AsyncAnthropic, batch_ids: list[str]) -> dict[str, SeenBatch]:
-    found: dict[str, SeenBatch] = {}
+async def _retrieve_each(
+    client: AsyncAnthropic, batch_ids: list[str], shown: Look, *, is_answering: bool
+) -> None:
+    """
+    Ask for each batch by itself, and add what is answered to a look.
+
+    :param is_answering: The list was given a moment ago, so that a 500 is about a batch.
+    """
     for start in range(0, len(batch_ids), _AT_A_TIME):
         some = batch_ids[start : start + _AT_A_TIME]
-        for batch in await asyncio.gather(*(_retrieve(client, batch_id) for batch_id in some)):
-            if batch is not None:
-                found[batch.batch_id] = batch
-    return found
+        answers = await asyncio.gather(*(_retrieve(client, b) for b in some), return_exceptions=True)
+        for batch_id, answer in zip(some, answers, strict=True):
+            if answer is None:
+                shown.absent.append(batch_id)
+            elif isinstance(answer, SeenBatch):
+                shown.found[batch_id] = answer
+            elif _is_about_the_batch(answer, is_answering=is_answering):
+                shown.refused[batch_id] = answer
+            else:
+                shown.failure = answer
+        if shown.failure is not None:
+            return
+
+
+def _is_about_the_batch(error: BaseException, *, is_answering: bool) -> bool:
+    from anthropic import APIConnectionError
+
+    status = getattr(error, "status_code", None)
+    if status is None:
+        return not isinstance(error, APIConnectionError)
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return is_answering
+    return status >= HTTPStatus.BAD_REQUEST and status not in _ABOUT_THE_CONNECTION
 
 
 async def _retrieve(client: AsyncAnthropic, batch_id: str) -> SeenBatch | None:

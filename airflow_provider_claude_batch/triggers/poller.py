@@ -19,10 +19,10 @@ from weakref import WeakKeyDictionary
 
 from airflow_provider_claude_batch.core.poll_decision import LONGEST_SECONDS, look_seconds, retry_seconds
 from airflow_provider_claude_batch.hooks.refusals import retry_after
-from airflow_provider_claude_batch.triggers.look import SeenBatch, look
+from airflow_provider_claude_batch.triggers.look import Look, SeenBatch, look
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
     from anthropic import AsyncAnthropic
 
@@ -186,7 +186,7 @@ class Poller:
         else:
             self._next_look_at = min(self._next_look_at, self._looked_at + _SECONDS_BETWEEN_LOOKS)
         self._wake.set()
-        if self._task is None:
+        if self._task is None or self._task.done():
             # In a context of its own: what it logs belongs to no single task.
             self._task = asyncio.create_task(self._run(), context=contextvars.Context())
             self._task.add_done_callback(self._ended)
@@ -199,10 +199,14 @@ class Poller:
                 del self._waits_of[batch_id]
         if self._waits or self._task is None:
             return
+        # A wait that comes meanwhile begins with a task and a client of its own.
         task, self._task = self._task, None
+        client, self._client = self._client, None
         task.cancel()
-        await asyncio.wait([task])
-        await self._close_client()
+        try:
+            await asyncio.wait([task])
+        finally:
+            await close_quietly(client)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         """Let no wait outlive its poller, should that fail."""
@@ -231,21 +235,23 @@ class Poller:
         wanted = {b: seen for b, seen in wanted.items() if seen is None or not seen.has_ended}
         self._looked_at = self._time.now()
         # Whatever a look fails with, the waits go on.
-        (found,) = await asyncio.gather(self._look(wanted), return_exceptions=True)
-        if isinstance(found, BaseException):
-            _log.debug("A look at the batches failed", exc_info=found)
-            await self._failed(found)
+        (shown,) = await asyncio.gather(self._look(wanted), return_exceptions=True)
+        if isinstance(shown, BaseException):
+            await self._failed(shown)
+            return
+        self._tell_what_changed(shown)
+        if shown.failure is not None:
+            await self._failed(shown.failure)
             return
         self._failures, self._trouble = 0, None
-        self._tell_what_changed(wanted, found)
         now = self._time.now()
         intervals = [wait.seconds_to_next_look(now) for wait in self._waits]
         jitter = 1 - _JITTER * _RANDOM.random()
-        self._next_look_at = now + max(min(intervals, default=0.0) * jitter, 0.0)
+        self._next_look_at = now + max(min(intervals, default=0.0) * jitter, _SECONDS_BETWEEN_LOOKS)
 
-    async def _look(self, wanted: dict[str, SeenBatch | None]) -> dict[str, SeenBatch]:
+    async def _look(self, wanted: dict[str, SeenBatch | None]) -> Look:
         if not wanted:
-            return {}
+            return Look()
         if self._client is None:
             self._client = await self._open_client()
         return await look(self._client, wanted)
@@ -256,29 +262,35 @@ class Poller:
                 return wait.seen[batch_id]
         return None
 
-    def _tell_what_changed(self, wanted: Iterable[str], found: dict[str, SeenBatch]) -> None:
-        touched: set[Wait] = {wait for wait in self._waits if not wait.has_looked or wait.trouble}
-        for batch_id in wanted:
-            batch = found.get(batch_id)
+    def _tell_what_changed(self, shown: Look) -> None:
+        troubles = {
+            wait: trouble_of(error)
+            for batch_id, error in shown.refused.items()
+            for wait in self._waits_of.get(batch_id, ())
+        }
+        touched = {wait for wait in self._waits if not wait.has_looked or wait.trouble != troubles.get(wait)}
+        for batch_id in shown.absent:
             for wait in self._waits_of.get(batch_id, ()):
-                if batch is None:
-                    wait.absent[batch_id] = wait.absent.get(batch_id, 0) + 1
-                    touched.add(wait)
-                    continue
+                wait.absent[batch_id] = wait.absent.get(batch_id, 0) + 1
+                touched.add(wait)
+        for batch_id, batch in shown.found.items():
+            for wait in self._waits_of.get(batch_id, ()):
                 wait.absent.pop(batch_id, None)
                 before = wait.seen.get(batch_id)
                 wait.seen[batch_id] = batch
                 if before is None or before.processing_status != batch.processing_status:
                     touched.add(wait)
         for wait in touched:
-            wait.has_looked, wait.trouble = True, None
+            wait.has_looked, wait.trouble = True, troubles.get(wait)
             wait.tell()
 
     async def _failed(self, error: BaseException) -> None:
+        _log.debug("A look at the batches failed", exc_info=error)
         self._failures += 1
         trouble = self._trouble = trouble_of(error)
         if trouble.is_of_the_key:
-            await self._close_client()
+            client, self._client = self._client, None
+            await close_quietly(client)
         self._next_look_at = self._time.now() + self._rest_seconds(retry_after(error))
         for wait in self._waits:
             if wait.trouble != trouble:
@@ -296,10 +308,11 @@ class Poller:
         backed_off = min(retry_seconds(self._failures), first * 2.0 ** min(self._failures - 1, 10))
         return max(backed_off, min(asked or 0.0, LONGEST_SECONDS))
 
-    async def _close_client(self) -> None:
-        client, self._client = self._client, None
-        if client is not None:
-            await client.close()
+
+async def close_quietly(client: AsyncAnthropic | None) -> None:
+    """Close a client; what it fails with is nobody's trouble."""
+    if client is not None:
+        await asyncio.gather(client.close(), return_exceptions=True)
 
 
 def trouble_of(error: BaseException) -> Trouble:

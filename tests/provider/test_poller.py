@@ -5,7 +5,7 @@ import contextlib
 import datetime as dt
 
 import pytest
-from anthropic import AsyncAnthropic
+from anthropic import AsyncAnthropic, DefaultAsyncHttpxClient
 
 from airflow_provider_claude_batch.triggers.poller import Poller, Trouble
 from tests.provider.submitting import create_batches
@@ -40,14 +40,22 @@ class Clock:
 
 
 class Clients:
-    """Makes SDK clients, and remembers them."""
+    """
+    Makes SDK clients, and remembers them.
 
-    def __init__(self, emulator):
+    :param kind: Of the clients.
+    :param hooks: Of their HTTP clients, by ``request`` and ``response``.
+    """
+
+    def __init__(self, emulator, kind=AsyncAnthropic, **hooks):
         self.emulator = emulator
+        self.kind = kind
+        self.hooks = hooks
         self.made = []
 
     async def open(self):
-        self.made.append(AsyncAnthropic(api_key="sk-ant-x", base_url=self.emulator.url))
+        http_client = DefaultAsyncHttpxClient(event_hooks=self.hooks)
+        self.made.append(self.kind(api_key="sk-ant-x", base_url=self.emulator.url, http_client=http_client))
         return self.made[-1]
 
     @property
@@ -230,19 +238,31 @@ def test_a_batch_deep_in_the_list_is_asked_for_by_itself(emulator, poller):
     assert (emulator.calls.count_of("list"), emulator.calls.count_of("retrieve")) == (1, 1)
 
 
-def test_many_batches_deep_in_the_list_are_found_page_by_page(emulator, poller):
+def test_many_batches_deep_in_the_list_are_found_page_by_page_and_stay_found(emulator, clock):
     emulator.settings(seconds_per_batch=80_000)
     old = create_batches(300)
     emulator.advance(6 * 3600)
     create_batches(800)
+    pages = []
 
-    async def look_once():
+    async def fail_the_second_page(response):
+        pages.append(response)
+        if len(pages) == 1:
+            await asyncio.to_thread(emulator.fail, "list", with_="status", status=500)
+
+    async def look_twice():
+        poller = Poller(Clients(emulator, response=[fail_the_second_page]).open, clock=clock)
         async with poller.waiting_for(old) as wait:
             await wait.news(None)
-            assert set(wait.seen) == set(old)
+            yield set(wait.seen)
+            await wait.news(None)
+            yield set(wait.seen)
 
-    asyncio.run(look_once())
-    assert (emulator.calls.count_of("list"), emulator.calls.count_of("retrieve")) == (2, 0)
+    async def collect():
+        return [seen async for seen in look_twice()]
+
+    assert asyncio.run(collect()) == [set(old[100:]), set(old)]
+    assert (len(pages), emulator.calls.count_of("retrieve")) == (4, 0)
 
 
 def test_what_the_api_does_not_show_is_counted_and_forgotten_when_it_does(emulator, poller):
@@ -273,3 +293,132 @@ def test_a_wait_is_woken_at_its_time(emulator, poller, clock):
             return clock.time - began
 
     assert asyncio.run(sleep()) == pytest.approx(7)
+
+
+@pytest.mark.parametrize("status", [400, 500])
+def test_a_batch_that_the_api_does_not_tell_of_holds_no_other_wait_up(emulator, poller, clock, status):
+    emulator.settings(seconds_per_batch=1800)
+    (batch_id,) = create_batches()
+    emulator.fail("retrieve", with_="status", status=status, times=None)
+
+    async def wait_for_both():
+        async with poller.waiting_for(["msgbatch_x"]) as refused, poller.waiting_for([batch_id]) as wait:
+            await until_ended(wait)
+            return refused, wait
+
+    began = clock.time
+    refused, wait = asyncio.run(wait_for_both())
+    assert clock.time - began < 1800 * 1.11
+    assert refused.trouble.what.endswith(f"HTTP {status}")
+    assert (refused.absent, wait.trouble) == ({}, None)
+
+
+def test_a_wait_that_begins_beside_a_refused_one_is_answered_at_once(emulator, poller, clock):
+    (batch_id,) = create_batches()
+    emulator.advance(1)
+    clock.time = epoch(emulator)
+    emulator.fail("retrieve", with_="status", status=400, times=None)
+
+    async def wait_for_both():
+        async with poller.waiting_for(["msgbatch_x"]) as refused:
+            await refused.news(None)
+            began = clock.time
+            async with poller.waiting_for([batch_id]) as wait:
+                await until_ended(wait)
+                return clock.time - began
+
+    assert asyncio.run(wait_for_both()) <= 1
+
+
+def test_what_a_look_has_shown_before_it_broke_off_counts(emulator, poller, clock):
+    (batch_id,) = create_batches()
+    emulator.advance(1)
+    emulator.fail("retrieve", with_="status", status=429, retry_after=300)
+
+    async def wait_for_both():
+        async with poller.waiting_for(["msgbatch_x"]) as missing, poller.waiting_for([batch_id]) as wait:
+            began = clock.time
+            await until_ended(wait)
+            seen_at = clock.time
+            while "msgbatch_x" not in missing.absent:
+                await missing.news(None)
+            return seen_at - began, clock.time - began
+
+    assert asyncio.run(wait_for_both()) == (0, 300)
+
+
+def test_a_wait_that_comes_while_the_last_one_leaves_is_not_disturbed(emulator, clock):
+    emulator.settings(seconds_per_batch=3600)
+    first, second = create_batches(2)
+    emulator.fail("retrieve", with_="slow-answer", seconds=0.5, times=2)
+
+    async def come_and_go():
+        is_asked = asyncio.Event()
+
+        async def note(request):
+            is_asked.set()
+
+        clients = Clients(emulator, request=[note])
+        poller = Poller(clients.open, clock=clock)
+        async with contextlib.AsyncExitStack() as stack:
+            await stack.enter_async_context(poller.waiting_for([first]))
+            await is_asked.wait()
+            # The request is under way, and takes a few turns of the event loop to be broken off.
+            await asyncio.sleep(0.2)
+            leaving = asyncio.create_task(stack.aclose())
+            await asyncio.sleep(0)
+            async with poller.waiting_for([second]) as wait:
+                await leaving
+                await wait.news(None)
+                seen = wait.trouble, list(wait.seen)
+        assert clients.are_closed
+        return seen
+
+    assert asyncio.run(come_and_go()) == (None, [second])
+
+
+class ClosesWithAnError(AsyncAnthropic):
+    async def close(self):
+        await super().close()
+        raise ConnectionResetError
+
+
+def test_a_client_that_cannot_be_closed_ends_no_wait(emulator, clock):
+    batch_ids = create_batches()
+    emulator.fail("retrieve", with_="status", status=401)
+    poller = Poller(Clients(emulator, ClosesWithAnError).open, clock=clock)
+
+    async def wait_for_one():
+        async with poller.waiting_for(batch_ids) as wait:
+            await until_ended(wait)
+
+    asyncio.run(wait_for_one())
+    assert emulator.faults_left == 0
+
+
+def test_an_answer_is_waited_for_a_minute_at_most(emulator, clock):
+    batch_ids = create_batches(2)
+    limits = []
+
+    async def note(request):
+        limits.append(max(request.extensions["timeout"].values()))
+
+    async def wait_for_both():
+        poller = Poller(Clients(emulator, request=[note]).open, clock=clock)
+        async with poller.waiting_for(batch_ids) as wait:
+            await until_ended(wait)
+
+    asyncio.run(wait_for_both())
+    assert max(limits) == 60
+
+
+def test_no_author_can_have_the_api_asked_more_than_once_a_second(emulator, poller, clock):
+    emulator.settings(seconds_per_batch=20)
+    batch_ids = create_batches()
+
+    async def wait_for_one():
+        async with poller.waiting_for(batch_ids, poll_interval=0) as wait:
+            await until_ended(wait)
+
+    asyncio.run(wait_for_one())
+    assert min(clock.rests) >= 1
