@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 #: The API lets a batch run for 24 hours; one more for the end to be seen.
 DEFAULT_TIMEOUT_SECONDS = 25 * 3600.0
 
+#: After a cancel for a deadline that the API did not take.
+_CANCEL_AGAIN_SECONDS = 30.0
+
 
 class ClaudeBatchSensor(BaseSensorOperator):
     """
@@ -163,14 +166,25 @@ class ClaudeBatchSensor(BaseSensorOperator):
             self._cancel_the_rest(hook)
         return decision.action == "ended"
 
-    def _cancel_the_rest(self, hook: ClaudeBatchHook) -> None:
-        for manifest in self._manifests():
-            for batch_id in cancel_what_runs(ManifestFolder.at(manifest), hook):
-                self.log.warning(
-                    "Batch %s is canceled for the submission's deadline: what is answered until then is "
-                    "billed and loaded, the rest comes out as canceled.",
-                    batch_id,
-                )
+    def _cancel_the_rest(self, hook: ClaudeBatchHook) -> bool:
+        """Cancel what runs, and return whether that was possible."""
+        from anthropic import APIError
+
+        try:
+            for manifest in self._manifests():
+                for batch_id in cancel_what_runs(ManifestFolder.at(manifest), hook):
+                    self.log.warning(
+                        "Batch %s is canceled for the submission's deadline: what is answered until then is "
+                        "billed and loaded, the rest comes out as canceled.",
+                        batch_id,
+                    )
+        except APIError as error:
+            self.log.warning(
+                "The deadline is near and what runs cannot be canceled (%s): it is tried again.",
+                type(error).__name__,
+            )
+            return False
+        return True
 
     def _look(self, hook: ClaudeBatchHook, batch_ids: Sequence[str]) -> dict[str, str]:
         from anthropic import APIError
@@ -197,8 +211,9 @@ class ClaudeBatchSensor(BaseSensorOperator):
         waiting: list[str] = event["waiting"]
         if event["status"] == "deadline":
             conn_id, batch_ids = self._awaited()
-            self._cancel_the_rest(ClaudeBatchHook(conn_id))
-            self._defer(conn_id, batch_ids, context, cancel_at=None)
+            is_done = self._cancel_the_rest(ClaudeBatchHook(conn_id))
+            again = None if is_done else time.time() + _CANCEL_AGAIN_SECONDS
+            self._defer(conn_id, batch_ids, context, cancel_at=again)
         if event["status"] in ("late", "gone"):
             happened = f"have not ended within {self.timeout:.0f} s of the creation of the youngest"
             if event["status"] == "gone":
@@ -214,12 +229,8 @@ class ClaudeBatchSensor(BaseSensorOperator):
 
     def _awaited(self) -> tuple[str, list[str]]:
         """Return connection and batches."""
-        if isinstance(self.batch_ids, str):
-            raise ClaudeBatchInputError(
-                "batch_ids is a text: give a list, such as submit.output['batch_ids']."
-            )
         if self.batch_ids is not None:
-            return self.claude_conn_id or ClaudeBatchHook.default_conn_name, list(self.batch_ids)
+            return self.claude_conn_id or ClaudeBatchHook.default_conn_name, _named(self.batch_ids)
         references: list[SubmissionReference] = to_references(self.submission)
         conn_ids = {self.claude_conn_id or reference.claude_conn_id for reference in references}
         if len(conn_ids) > 1:
@@ -233,3 +244,12 @@ class ClaudeBatchSensor(BaseSensorOperator):
                 "The submission is a plan that was not sent: wait for the task that sends it."
             )
         return next(iter(conn_ids), ClaudeBatchHook.default_conn_name), batch_ids
+
+
+def _named(batch_ids: Sequence[str]) -> list[str]:
+    """Return what the author gave as ids; each counts once."""
+    if isinstance(batch_ids, str):
+        raise ClaudeBatchInputError("batch_ids is a text: give a list, such as submit.output['batch_ids'].")
+    if not all(isinstance(batch_id, str) and batch_id for batch_id in batch_ids):
+        raise ClaudeBatchInputError("batch_ids has members that are not the id of a batch.")
+    return list(dict.fromkeys(batch_ids))

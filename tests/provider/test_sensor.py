@@ -5,9 +5,9 @@ import time
 import pytest
 from airflow.providers.common.compat.sdk import AirflowSkipException, TaskDeferred
 
-from airflow_provider_claude_batch.errors import BatchWaitTimeoutError
+from airflow_provider_claude_batch.errors import BatchWaitTimeoutError, ClaudeBatchInputError
 from airflow_provider_claude_batch.sensors.batch import ClaudeBatchSensor
-from tests.provider.submitting import create_batches
+from tests.provider.submitting import TI, create_batches
 
 
 def sensor(batch_ids, **arguments):
@@ -65,3 +65,34 @@ def test_poking_says_whether_all_have_ended(emulator):
     assert poking.poke({}) is False
     emulator.advance(3601)
     assert poking.poke({}) is True
+
+
+@pytest.mark.parametrize("batch_ids", [[None], [""], [["msgbatch_a"]], "msgbatch_a"])
+def test_what_is_no_list_of_ids_fails_at_once(emulator, batch_ids):
+    with pytest.raises(ClaudeBatchInputError, match="batch_ids"):
+        sensor(batch_ids).execute({})
+    assert len(emulator.calls) == 0
+
+
+@pytest.fixture
+def late(submission, emulator):
+    """Return the URI of a submission whose two batches go on, and which is to be cut short now."""
+    emulator.settings(seconds_per_batch=3600)
+    submission.snapshot(max_requests=3)
+    submission.send()
+    return submission.folder.uri
+
+
+def test_a_cancel_for_the_deadline_that_the_api_does_not_take_is_tried_again_soon(emulator, late):
+    deferred = ClaudeBatchSensor(task_id="wait", submission=late, deferrable=True)
+    event = {"status": "deadline", "batch_ids": [], "waiting": [], "manifest": None}
+    emulator.fail("list", with_="status", status=503, times=3)
+    with pytest.raises(TaskDeferred) as caught:
+        deferred.execute_complete({"ti": TI}, event)
+    assert emulator.faults_left == 0
+    assert caught.value.trigger.cancel_at == pytest.approx(time.time() + 30, abs=20)
+    with pytest.raises(TaskDeferred) as caught:
+        deferred.execute_complete({"ti": TI}, event)
+    assert caught.value.trigger.cancel_at is None
+    assert {batch["processing_status"] for batch in emulator.batches} <= {"canceling", "ended"}
+    assert emulator.calls.count_of("cancel") == 2
