@@ -32,6 +32,7 @@ from airflow.sdk import DAG, Param, task
 
 from airflow_provider_claude_batch.sources.sql import open_query
 from airflow_provider_claude_batch.task_groups.pipeline import claude_batch_pipeline
+from airflow_provider_claude_batch.warehouse.dataset import local_files, to_dataset
 
 DOCUMENTS = """
     select 'topic/' || name as document, name as title, body as text
@@ -148,12 +149,13 @@ with DAG(
     def index(answers: dict[str, Any], params: dict[str, Any]) -> dict[str, int]:
         """Make the index anew, beside the one in use, with vectors of what was answered in this run."""
         folder = Path(params["folder"])
-        rows, embedded = parts.build_index(
-            folder / "index.duckdb.new",
-            chunks=folder / "chunks.parquet",
-            answers=[file.removeprefix("file://") for file in answers["files"]],
-            former=folder / "index.duckdb",
-        )
+        with local_files(to_dataset(answers)) as files:
+            rows, embedded = parts.build_index(
+                folder / "index.duckdb.new",
+                chunks=folder / "chunks.parquet",
+                answers=files,
+                former=None if params["everything"] else folder / "index.duckdb",
+            )
         return {"rows": rows, "embedded": embedded}
 
     @task

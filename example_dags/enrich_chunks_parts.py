@@ -178,7 +178,7 @@ def known_chunks(index: Path) -> set[tuple[str, str]]:
 
 
 def build_index(
-    index: Path, *, chunks: Path, answers: list[str], former: Path, embed: Embed = embed
+    index: Path, *, chunks: Path, answers: list[Path], former: Path | None, embed: Embed = embed
 ) -> list[int]:
     """
     Make an index of all chunks that have an answer, in this run or in the former index.
@@ -187,14 +187,17 @@ def build_index(
     leave nothing behind; only what was answered in this run is embedded. The last question of a chunk stays
     out of its vector: with that the search is examined.
 
-    :param former: The index in use, if there is one.
+    :param answers: Parquet files of what was answered in this run.
+    :param former: The index in use, which need not be there; ``None`` for taking nothing from it.
     :return: Rows of the index, and how many of them were embedded.
     """
-    index.unlink(missing_ok=True)
+    # What a try left that was killed.
+    for path in (index, index.with_name(f"{index.name}.wal")):
+        path.unlink(missing_ok=True)
     with closing(_open(index)) as database:
         database.execute(_INDEX)
-        database.execute(_ENRICHED, {"answers": answers})
-        if former.exists():
+        database.execute(_ENRICHED, {"answers": [str(file) for file in answers]})
+        if former is not None and former.exists():
             _keep_what_was(database, former)
         database.execute(_WANTED, {"chunks": str(chunks)})
         embedded = _embed_new(database, embed)
