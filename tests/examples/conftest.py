@@ -13,6 +13,8 @@ from typing import Any
 
 import duckdb
 import pytest
+from airflow import __version__
+from packaging.version import Version
 from starlette.testclient import TestClient
 
 from airflow_provider_claude_batch.emulator import Emulator
@@ -105,6 +107,8 @@ def run_example(
         outcome = importlib.import_module(f"tests.examples.outcomes.{dag_id}")
         at = logical_date or getattr(outcome, "LOGICAL_DATE", None) or dt.datetime.now(dt.UTC)
         said = getattr(outcome, "ANSWERS", {}) if answers is None else answers
+        if said and Version(__version__) < Version("3.3"):
+            pytest.skip("before 3.3, DAG.test runs the trigger of a question where nobody can answer")
         run_conf = {**outcome.conf(tmp_path), **(conf or {})}
         with warnings.catch_warnings():
             # What Airflow does by itself, reading its configuration and writing its database.
