@@ -1,15 +1,17 @@
 """
 What waiting costs: ticks of the poller with many waits, and a real triggerer with hundreds of deferred tasks.
 
-The poller alone takes half a minute: ``python -m bench.waiting``. With ``--deferred 500`` a triggerer is held
-against the same number of waits for a file, with ``--peers 300`` against the official providers'
-triggers, as far as these are installed: ``python -m bench.peers`` makes an environment that has both.
+The poller alone takes half a minute: ``python -m bench.waiting``. With ``--deferred 500`` a triggerer gets
+that many sensors, whose batches end one after the other, then as many bare triggers, whose batches end at
+once, and as many waits for a file; with ``--peers 300`` the official providers' triggers too, in the
+environment that :mod:`bench.peers` makes for them. All together take an hour on two cores.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -19,6 +21,7 @@ from pathlib import Path
 import psutil
 
 from airflow_provider_claude_batch.emulator import EmulatorProcess
+from bench.peers import environment
 from bench.waiters.batches import create_batches
 
 _ROOT = Path(__file__).parents[1]
@@ -30,15 +33,18 @@ _LLM_BATCH = "airflow.providers.common.ai.triggers.llm_batch"
 def main() -> None:
     """Measure the poller by itself, then triggerers."""
     options = _options()
+    if options.peers and not _is_installed(_LLM_BATCH):
+        sys.exit(environment.make() or environment.run("-m", "bench.waiting", *sys.argv[1:]))
     _bench_poller(options.waits, most_batches=options.batches)
-    kinds = {"ours": options.deferred, "AnthropicBatchTrigger": options.peers}
-    if _is_installed(_LLM_BATCH):
-        kinds["LLMBatchTrigger"] = options.peers
-    elif options.peers:
-        print("apache-airflow-providers-common-ai is not installed: its trigger is left out")
-    kinds["a file"] = options.deferred
-    for kind, waits in kinds.items():
-        if waits:
+    counts = {
+        "ClaudeBatchSensor": options.deferred,
+        "ClaudeBatchTrigger": options.deferred,
+        "FileTrigger": options.deferred,
+        "AnthropicBatchTrigger": options.peers,
+        "LLMBatchTrigger": options.peers,
+    }
+    for kind, waits in counts.items():
+        if waits and kind in (options.kinds or counts):
             _bench_triggerer(kind, waits, options)
 
 
@@ -48,8 +54,10 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--batches", type=int, default=1_000, help="that these waits share at most")
     parser.add_argument("--deferred", type=int, default=0, help="tasks in a real triggerer")
     parser.add_argument("--peers", type=int, default=0, help="tasks with each of the official triggers")
+    parser.add_argument("--kinds", nargs="*", help="only these, by name")
     parser.add_argument("--dags", type=int, default=10)
     parser.add_argument("--poll-seconds", type=float, default=10)
+    parser.add_argument("--spread-seconds", type=float, default=300, help="over which batches of sensors end")
     return parser.parse_known_args()[0]
 
 
@@ -76,11 +84,13 @@ def _run_poller(waits: int, batch_ids: list[str], url: str) -> dict[str, float]:
 
 def _bench_triggerer(kind: str, waits: int, options: argparse.Namespace) -> None:
     # Needs Airflow and PostgreSQL, which the poller does not.
-    from bench.waiters.triggerer import Load, measure_triggerer
+    from bench.waiters.triggerer import measure_triggerer
+    from bench.waiters.world import Load
 
-    print(f"{waits} waits in a triggerer, {kind}", flush=True)
+    spread = options.spread_seconds if kind == "ClaudeBatchSensor" else 0.0
+    print(f"{waits} waits in a triggerer, {kind}; the machine's load is {os.getloadavg()[0]:.1f}", flush=True)
     with tempfile.TemporaryDirectory(prefix="claude_batch_bench_") as name:
-        load = Load(kind, waits, dags=options.dags, poll_seconds=options.poll_seconds)
+        load = Load(kind, waits, dags=options.dags, poll_seconds=options.poll_seconds, spread_seconds=spread)
         for what, value in measure_triggerer(load, Path(name)).items():
             print(f"  {what:<46} {value:>9,.2f}", flush=True)
 

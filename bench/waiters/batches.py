@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+from typing import Any
 from urllib.parse import urlsplit
 
 _BODY = json.dumps(
@@ -27,14 +28,28 @@ _HEADERS = {
 }
 
 
-def create_batches(url: str, count: int) -> list[str]:
-    """Create batches of one request each and return their ids."""
+def create_batches(
+    url: str, count: int, *, first_seconds: float | None = None, step_seconds: float = 0.0
+) -> list[str]:
+    """
+    Create batches of one request each and return their ids.
+
+    :param first_seconds: How long the first takes; ``None`` for what the emulator was started with.
+    :param step_seconds: How much longer each takes than the one before.
+    """
     connection = http.client.HTTPConnection(urlsplit(url).netloc)
-    batch_ids = []
     try:
-        for _ in range(count):
-            connection.request("POST", "/v1/messages/batches", _BODY, _HEADERS)
-            batch_ids.append(json.load(connection.getresponse())["id"])
+        batch_ids = []
+        for number in range(count):
+            if first_seconds is not None:
+                seconds = json.dumps({"seconds_per_batch": first_seconds + number * step_seconds})
+                _ask(connection, "PATCH", "/_emulator/settings", seconds)
+            batch_ids.append(_ask(connection, "POST", "/v1/messages/batches", _BODY)["id"])
+        return batch_ids
     finally:
         connection.close()
-    return batch_ids
+
+
+def _ask(connection: http.client.HTTPConnection, method: str, path: str, body: str) -> Any:
+    connection.request(method, path, body, _HEADERS)
+    return json.load(connection.getresponse())

@@ -1,7 +1,7 @@
 """
-Dags whose tasks are deferred by the scheduler, without a worker: waits of one kind for one batch each.
+Dags of waits of one kind, for one batch each: sensors, or tasks that the scheduler defers without a worker.
 
-Reads ``waits.json`` beside it: the kind of the waits, how many, and the batches that there are.
+Reads ``waits.json`` beside it: the kind of the waits, and the tasks with their batches.
 """
 
 import json
@@ -13,18 +13,22 @@ from typing import Any, ClassVar
 from airflow.sdk import DAG, BaseOperator
 from airflow.triggers.base import StartTriggerArgs
 
+from airflow_provider_claude_batch.sensors.batch import ClaudeBatchSensor
+
 WAITS = json.loads(Path(__file__).with_name("waits.json").read_text())
 DAY = 86_400
+#: A busy machine loses tasks between executor and scheduler.
+PATIENCE = {"retries": 5, "retry_delay": timedelta(seconds=5)}
 
 
 def _arguments(kind: str, batch_id: str, seconds: float) -> tuple[str, dict[str, Any]]:
     until = WAITS["began"] + DAY
-    if kind == "a file":
+    if kind == "FileTrigger":
         return "airflow.providers.standard.triggers.file.FileTrigger", {
             "filepath": str(Path(__file__).with_name("ended")),
             "poke_interval": seconds,
         }
-    if kind == "ours":
+    if kind == "ClaudeBatchTrigger":
         return "airflow_provider_claude_batch.triggers.batch.ClaudeBatchTrigger", {
             "claude_conn_id": "anthropic_default",
             "batch_ids": [batch_id],
@@ -70,10 +74,16 @@ class WaitOperator(BaseOperator):
         return time.time()
 
 
-for index in range(WAITS["dags"]):
-    name = f"waits_{index:02d}"
-    with DAG(dag_id=name, schedule=None, max_active_tasks=1_000) as dag:
-        for number in range(WAITS["per_dag"]):
-            batch = WAITS["batch_ids"][index * WAITS["per_dag"] + number]
-            WaitOperator(task_id=f"wait_{number:03d}", kind=WAITS["kind"], batch_id=batch)
-    globals()[name] = dag
+def _wait(task_id: str, batch_id: str) -> BaseOperator:
+    if WAITS["kind"] != "ClaudeBatchSensor":
+        return WaitOperator(task_id=task_id, kind=WAITS["kind"], batch_id=batch_id)
+    return ClaudeBatchSensor(
+        task_id=task_id, batch_ids=[batch_id], deferrable=True, poll_interval=WAITS["poll_seconds"]
+    )
+
+
+for dag_id, batches in WAITS["tasks"].items():
+    with DAG(dag_id=dag_id, schedule=None, max_active_tasks=1_000, default_args=PATIENCE) as dag:
+        for task_id, batch in batches.items():
+            _wait(task_id, batch)
+    globals()[dag_id] = dag
