@@ -18,7 +18,7 @@ pytest_plugins = ["airflow_provider_claude_batch.emulator.pytest_plugin"]
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep all that needs a real Airflow in one process, which shares it; told before items are handed out."""
+    """Keep all that needs a real Airflow in one process, which shares it."""
     for item in items:
         if item.path.is_relative_to(_SYSTEM):
             item.add_marker(pytest.mark.xdist_group("airflow"))
