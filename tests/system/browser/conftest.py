@@ -44,8 +44,18 @@ def pytest_runtest_makereport(
     report = yield
     page = item.funcargs.get("page")
     if report.when == "call" and report.failed and page is not None:
-        folder = Path(os.environ.get(SCREENSHOTS) or item.funcargs["tmp_path"])
-        path = folder / f"{item.name}.png"
-        page.screenshot(path=path)
-        report.sections.append(("the page", f"{page.url}\n{path}"))
+        report.sections.append(("the page", _picture(page, item)))
     return report
+
+
+def _picture(page, item: pytest.Item) -> str:
+    """Return where the page is and where its picture lies; a browser that has died leaves none."""
+    from playwright.sync_api import Error
+
+    folder = Path(os.environ.get(SCREENSHOTS) or item.funcargs["tmp_path"])
+    path = folder / f"{item.name}.png"
+    try:
+        page.screenshot(path=path)
+    except Error as error:
+        return f"{page.url}\nno picture: {error}"
+    return f"{page.url}\n{path}"

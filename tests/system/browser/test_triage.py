@@ -60,22 +60,22 @@ class TriagePages:
         self._page.wait_for_url(re.compile("/runs/manual__"))
         return self._page.get_by_role("heading", name="manual__").inner_text()
 
+    def wait_for(self, task_id: str, state: str) -> None:
+        """Look at the run until a task is in a state."""
+        row = self._page.get_by_role("row").filter(has=self._page.get_by_role("link", name=task_id))
+        self._expect(row).to_contain_text(state, timeout=TASKS_TIMEOUT_MS)
+
     def read_the_question(self) -> str:
-        """Open the question, once there is one, and return what it says."""
-        self._page.get_by_role("button", name="1 Required Action").click(timeout=TASKS_TIMEOUT_MS)
-        self._expect(self._question.get_by_role("button", name="Approve")).to_be_enabled()
+        """Open the question and return what it says."""
+        self._page.get_by_role("button", name="1 Required Action").click()
+        self._expect(self._question).to_contain_text("Nothing was sent yet")
         return self._question.inner_text()
 
     def approve(self) -> None:
-        """Press the button, and see that it was taken."""
+        """Press the button, and see that no question is left."""
         self._question.get_by_role("button", name="Approve").click()
-        self._expect(self._page.get_by_role("status").first).to_contain_text("response successful")
+        self._expect(self._question).to_contain_text("Pending required actions (0)")
         self._question.get_by_role("button", name="Close").click()
-
-    def wait_for(self, task_id: str) -> None:
-        """Look at the run until a task has succeeded."""
-        row = self._page.get_by_role("row").filter(has=self._task(task_id))
-        self._expect(row).to_contain_text("Success", timeout=TASKS_TIMEOUT_MS)
 
     def read_what_returned(self, task_id: str) -> object:
         """Return what a task has returned, as its log shows it."""
@@ -100,9 +100,6 @@ class TriagePages:
         group = self._form.get_by_role("group").filter(has_text=re.compile(rf"^{label}\b"))
         return group.get_by_role("textbox")
 
-    def _task(self, task_id: str):
-        return self._page.get_by_role("link", name=task_id)
-
 
 def wait_until_the_scheduler_knows(airflow: AirflowStandalone, task_id: str, run_id: str) -> None:
     """
@@ -126,22 +123,22 @@ def test_a_backlog_is_triaged_from_the_form_to_the_counts(
 
     pages.fill_in_the_form(tmp_path / "triage")
     run_id = pages.trigger()
-    conf = airflow.rest.dag_run(DAG_ID, run_id)["conf"]
-    assert (conf["taxonomy"], conf["model"], conf["limit"]) == (LABELS, "claude-sonnet-5-5", TICKETS)
-
+    pages.wait_for("triage.approve", "Awaiting Input")
+    wait_until_the_scheduler_knows(airflow, "triage.approve", run_id)
     question = pages.read_the_question()
     assert "Let claude-sonnet-5-5 triage these tickets?" in question
     assert re.search(rf"{TICKETS} requests, .* est\. \$0\.\d+", question)
     assert len(emulator.batches) == batches_before
-    wait_until_the_scheduler_knows(airflow, "triage.approve", run_id)
     pages.approve()
 
     wait_until(lambda: len(emulator.batches) > batches_before, what="a batch is sent", timeout=240)
     emulator.advance(SECONDS_PER_BATCH)
-    pages.wait_for("count_labels")
+    pages.wait_for("count_labels", "Success")
     counts = pages.read_what_returned("count_labels")
     assert emulator.batches[0]["request_counts"]["succeeded"] == TICKETS
     assert len(emulator.batches) == batches_before + 1
     given = Counter(pq.read_table(tmp_path / "triage" / "data.parquet")["area"].to_pylist())
     assert counts["tickets"] == {label: given[label] for label in LABELS}
     assert given.total() == TICKETS
+    conf = airflow.rest.dag_run(DAG_ID, run_id)["conf"]
+    assert (conf["taxonomy"], conf["model"], conf["limit"]) == (LABELS, "claude-sonnet-5-5", TICKETS)
