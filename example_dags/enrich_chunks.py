@@ -22,7 +22,7 @@ It needs the connections `anthropic_default` and `warehouse`, a folder that all 
 """
 
 # [START enrich_chunks]
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -82,8 +82,8 @@ ENRICHMENT = {
 
 with DAG(
     dag_id="enrich_chunks",
+    # Without a start_date, the first run is that of the midnight after the Dag was switched on.
     schedule="@daily",
-    start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
     # One index, one writer.
     max_active_runs=1,

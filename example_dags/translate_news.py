@@ -84,8 +84,8 @@ WRITTEN = {name: name for name in [*KEY, "body_digest", *TRANSLATION["properties
 
 with DAG(
     dag_id="translate_news",
+    # Without a start_date, the first run is that of the night after the Dag was switched on.
     schedule="0 1 * * *",
-    start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
     max_active_runs=1,
     default_args={"retries": 3, "retry_delay": timedelta(minutes=2)},
