@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
 
 from airflow_provider_claude_batch.core.manifest import REPEATED
 from airflow_provider_claude_batch.errors import ResultsIncompleteError
 from airflow_provider_claude_batch.submission import names
-from airflow_provider_claude_batch.submission.dataset_join import are_of
 from airflow_provider_claude_batch.submission.land_taken import BILLED_COLUMNS, zeros
 from airflow_provider_claude_batch.submission.next_round import previous_custom_ids
-from airflow_provider_claude_batch.submission.parquet_rows import rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -20,27 +17,8 @@ if TYPE_CHECKING:
 
     from airflow_provider_claude_batch.core.manifest import Round, ShardRecord
     from airflow_provider_claude_batch.submission.manifest_folder import ManifestFolder
-    from airflow_provider_claude_batch.submission.parquet_rows import Source
 
-
-def final_parts(
-    folder: ManifestFolder, rounds: Sequence[Round], schema: pa.Schema
-) -> tuple[list[Source], Iterator[pa.RecordBatch]]:
-    """
-    Return the final rows as landed files, which hold nothing else, and the rows that follow these.
-
-    Where rows went again after a round, or were landed with other columns, there are no such files.
-
-    :param rounds: Each of their shards is landed.
-    :param schema: Of the final rows.
-    """
-    if len(rounds) == 1:
-        [record] = rounds
-        paths = [names.results_path(record.index, shard.index) for shard in record.shards]
-        landed: list[Source] = [partial(folder.folder.open, path) for path in paths]
-        if are_of(schema, landed):
-            return landed, _all_repeated_rows(folder, rounds)
-    return [], final_rows(folder, rounds)
+_ROWS_AT_ONCE = 8192
 
 
 def final_rows(folder: ManifestFolder, rounds: Sequence[Round]) -> Iterator[pa.RecordBatch]:
@@ -53,10 +31,6 @@ def final_rows(folder: ManifestFolder, rounds: Sequence[Round]) -> Iterator[pa.R
     :param rounds: Each of their shards is landed.
     """
     yield from _asked_rows(folder, rounds)
-    yield from _all_repeated_rows(folder, rounds)
-
-
-def _all_repeated_rows(folder: ManifestFolder, rounds: Sequence[Round]) -> Iterator[pa.RecordBatch]:
     for shard in rounds[0].shards if rounds else ():
         if shard.taken is None:
             yield from _repeated_rows(folder, rounds, shard)
@@ -79,7 +53,7 @@ def _asked_rows(folder: ManifestFolder, rounds: Sequence[Round]) -> Iterator[pa.
                     ids = results.read(columns=["claude_custom_id"]).column(0)
                     stays = pc.invert(pc.is_in(ids, value_set=went_on)).combine_chunks()
                 start = 0
-                for rows in rows_of(results):
+                for rows in results.iter_batches(batch_size=_ROWS_AT_ONCE):
                     mask = stays.slice(start, rows.num_rows) if stays is not None else None
                     start += rows.num_rows
                     kept = rows if mask is None else rows.filter(mask)

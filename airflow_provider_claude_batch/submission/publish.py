@@ -7,31 +7,26 @@ A reader of the object, or of what the manifest names, sees what was there befor
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import chain
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from airflow_provider_claude_batch.core.tally import Tally
 from airflow_provider_claude_batch.errors import DatasetError, DestinationError, ResultsIncompleteError
-from airflow_provider_claude_batch.submission.arrow_memory import frugal_memory
 from airflow_provider_claude_batch.submission.dataset_files import LocalDataset, LocalFile, rows_to_files
-from airflow_provider_claude_batch.submission.dataset_join import join_files
 from airflow_provider_claude_batch.submission.dataset_manifest import DatasetManifest, read_dataset_manifest
 from airflow_provider_claude_batch.submission.dataset_partitions import check_partitionable, split_partitions
 from airflow_provider_claude_batch.submission.dataset_put import put_files, put_object
 from airflow_provider_claude_batch.submission.dataset_sort import check_sortable, merge_runs, rows_to_runs
-from airflow_provider_claude_batch.submission.parquet_rows import read_rows
 from airflow_provider_claude_batch.submission.storage import Folder, scratch_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
     from datetime import datetime
     from pathlib import Path
 
     import pyarrow as pa
 
     from airflow_provider_claude_batch.submission.dataset_how import PublishHow
-    from airflow_provider_claude_batch.submission.parquet_rows import Source
 
 #: Name of the object in a destination that is a folder.
 OBJECT_NAME = "data.parquet"
@@ -130,7 +125,6 @@ def publish_rows(
     identity: str,
     gate: Callable[[Tally, LocalDataset], None],
     now: datetime,
-    landed: Sequence[Source] = (),
     fence: Callable[[], None] = lambda: None,
 ) -> Published:
     """
@@ -138,15 +132,12 @@ def publish_rows(
 
     They are written to local disk first, twice where they are sorted or partitioned. In memory: a row group,
     and 1 MB for every 32 MB that is sorted. Doing it again with the same rows puts the same bytes in place.
-    What is landed already is copied as it is, unless it is sorted or partitioned.
 
     :param rows: Of ``schema``; they come once.
     :param row_count: Rows that the snapshot asks for, times the samples of each.
     :param identity: Of the submission.
     :param gate: Raises where the rows are not to be published; called once, when all are on local disk.
     :param now: With a zone.
-    :param landed: Files of further rows, which come before the others; :func:`~.dataset_join.are_of` tells
-        that their columns are those of ``schema``.
     :param fence: Raises where they are not to be published any more; called right before the put that makes
         them the dataset.
     :raises ResultsIncompleteError: The rows are not as many as the snapshot's.
@@ -154,7 +145,7 @@ def publish_rows(
     """
     _check_how(how, schema, destination)
     tally = Tally(how.key)
-    with frugal_memory(), scratch_folder() as scratch:
+    with scratch_folder() as scratch:
 
         def judge(files: list[Path]) -> None:
             if tally.rows != row_count:
@@ -164,9 +155,8 @@ def publish_rows(
                 )
             gate(tally, LocalDataset(files, schema, scratch))
 
-        max_bytes = None if destination.manifest_name is None else how.max_file_bytes
-        files = _judged_files(
-            landed, rows, schema, scratch, how=how, max_bytes=max_bytes, tally=tally, judge=judge
+        files = _rows_to_judged_files(
+            _counted(rows, schema, tally), schema, destination, how=how, scratch=scratch, judge=judge
         )
         manifest = DatasetManifest(
             identity=identity,
@@ -184,53 +174,28 @@ def publish_rows(
         return Published(uris, tally, f"{destination.folder.uri}/{destination.manifest_name}")
 
 
-def _judged_files(
-    landed: Sequence[Source],
+def _rows_to_judged_files(
     rows: Iterator[pa.RecordBatch],
     schema: pa.Schema,
-    scratch: Path,
+    destination: Destination,
     *,
     how: PublishHow,
-    max_bytes: int | None,
-    tally: Tally,
+    scratch: Path,
     judge: Callable[[list[Path]], None],
 ) -> list[LocalFile]:
-    """Write the files and count their rows; those to be in order are judged before the work of it."""
-    if how.order:
-        every = _counted(chain(read_rows(landed), rows), schema, tally)
-        runs = rows_to_runs(every, schema, scratch / "runs.parquet", how.order)
-        judge([runs.path])
-        parts = split_partitions(merge_runs(runs), how.partition_by)
-        return rows_to_files(parts, schema, scratch / "files", max_file_bytes=max_bytes)
-    if landed:
-        files = _joined_files(landed, rows, schema, scratch, max_bytes=max_bytes)
-        for batch in read_rows([file.open for file in files], tally.columns):
-            tally.add(batch)
-    else:
-        tables = _tables(_counted(rows, schema, tally))
-        files = rows_to_files(tables, schema, scratch / "files", max_file_bytes=max_bytes)
-    judge([file.path for file in files])
-    return files
-
-
-def _joined_files(
-    landed: Sequence[Source],
-    rows: Iterator[pa.RecordBatch],
-    schema: pa.Schema,
-    scratch: Path,
-    *,
-    max_bytes: int | None,
-) -> list[LocalFile]:
-    """Copy landed files, and write only the rows that follow them."""
-    rest = rows_to_files(_tables(rows), schema, scratch / "rest", max_file_bytes=None)
-    sources = [*landed, *(file.open for file in rest)]
-    return join_files(sources, scratch / "files", max_file_bytes=max_bytes) or rest
-
-
-def _tables(rows: Iterator[pa.RecordBatch]) -> Iterator[tuple[str, pa.Table]]:
+    """Write the files; rows that are to be in order are judged before the work of it."""
     import pyarrow as pa
 
-    return (("", pa.Table.from_batches([batch])) for batch in rows)
+    max_bytes = None if destination.manifest_name is None else how.max_file_bytes
+    if not how.order:
+        tables = (("", pa.Table.from_batches([batch])) for batch in rows)
+        files = rows_to_files(tables, schema, scratch / "files", max_file_bytes=max_bytes)
+        judge([file.path for file in files])
+        return files
+    runs = rows_to_runs(rows, schema, scratch / "runs.parquet", how.order)
+    judge([runs.path])
+    parts = split_partitions(merge_runs(runs), how.partition_by)
+    return rows_to_files(parts, schema, scratch / "files", max_file_bytes=max_bytes)
 
 
 def _counted(rows: Iterator[pa.RecordBatch], schema: pa.Schema, tally: Tally) -> Iterator[pa.RecordBatch]:
