@@ -1,4 +1,4 @@
-"""The demo's warehouse: a DuckDB file with every installed Python distribution, and what Python says of itself."""
+"""The demo's warehouse: a DuckDB file with the installed distributions, and what Python says of itself."""
 
 import re
 import time
@@ -104,7 +104,7 @@ def _package(distribution: Distribution) -> Package:
 
 
 def _installed_at(distribution: Distribution) -> float:
-    """Return when the first of its files was written, in epoch seconds; now where it lists none that is there."""
+    """Return when the first of its files was written, in epoch seconds; now where it lists none."""
     paths = (Path(file.locate()) for file in distribution.files or ())
     return next((path.stat().st_mtime for path in paths if path.exists()), time.time())
 
