@@ -248,7 +248,8 @@ def test_what_was_paid_for_is_on_one_receipt(submission, emulator):
     second.land()
     billed = emulator.bill["total"]["output_tokens"]
     assert sum(second.publish()["claude_output_tokens"].to_pylist()) == billed
-    submission.publish()
+    with pytest.raises(GenerationClosedError, match="is not published"):
+        submission.publish()
     third = dataclasses.replace(
         submission, folder=ManifestFolder.at(submission.folder.uri.replace("/g00", "/g02"))
     )

@@ -16,6 +16,7 @@ from tests.system.waiting import wait_until
 
 pytestmark = [
     pytest.mark.airflow,
+    pytest.mark.proof,
     pytest.mark.skipif(
         airflow.__version__.startswith(("3.1.", "3.2.")), reason="these pages look so from Airflow 3.3 on"
     ),
