@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 CONSTRAINTS := $(AIRFLOW:%=constraints-%.txt) constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo ui examples docs test test-with-airflow test-without-airflow
+.PHONY: help demo ui examples docs test
 .PHONY: test-matrix test-on-3.1 test-on-3.2 lint proof bench bench-peers clean
 
 help:
@@ -34,15 +34,8 @@ examples: $(VENV)/.dev
 docs: $(VENV)/.dev
 	$(BIN)/python -m sphinx -W --keep-going -n -b html docs .docs
 
-# What needs an Airflow waits more than it computes: the rest runs beside it.
 test: $(VENV)/.dev
-	$(MAKE) --jobs=2 --output-sync=target --no-print-directory test-with-airflow test-without-airflow
-
-test-with-airflow: $(VENV)/.dev
-	$(BIN)/python -m pytest -m "not proof and not live" tests/system
-
-test-without-airflow: $(VENV)/.dev
-	$(BIN)/python -m pytest -m "not proof and not live" --ignore=tests/system
+	$(BIN)/python -m pytest -m "not proof and not live"
 
 test-matrix: test test-on-3.2 test-on-3.1
 

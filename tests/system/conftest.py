@@ -13,7 +13,7 @@ from demo.run import environment
 from demo.warehouse import make_warehouse
 from tests.system.demo_run import REPOSITORY, DemoRun, look_around
 
-SECONDS_PER_BATCH = 10
+SECONDS_PER_BATCH = 20
 
 
 @pytest.fixture(scope="session")
