@@ -102,8 +102,9 @@ with DAG(
         """Fail where the number of batches in progress has only grown; return it for each look."""
         now = datetime.now(UTC)
         looks = [now - timedelta(hours=hours) for hours in reversed(range(params["looks"]))]
-        newest = ClaudeBatchHook(params["claude_conn_id"]).client.messages.batches.list(limit=1000)
-        batches = [*takewhile(lambda b: b.created_at > looks[0] - LONGEST, newest)]
+        with ClaudeBatchHook(params["claude_conn_id"]).client as client:
+            newest = client.messages.batches.list(limit=1000)
+            batches = [*takewhile(lambda b: b.created_at > looks[0] - LONGEST, newest)]
         counts = [
             sum(b.created_at <= look and (b.ended_at is None or b.ended_at > look) for b in batches)
             for look in looks

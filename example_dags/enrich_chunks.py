@@ -82,7 +82,7 @@ ENRICHMENT = {
 
 with DAG(
     dag_id="enrich_chunks",
-    # Without a start_date, the first run is that of the midnight after the Dag was switched on.
+    # Without a start_date, switching the Dag on makes up for no night that was missed.
     schedule="@daily",
     catchup=False,
     # One index, one writer.

@@ -18,7 +18,7 @@ says in `seen_at` when a row came or changed.
 """
 
 # [START nightly_packages]
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from airflow.sdk import DAG, Param
 from airflow.timetables.trigger import CronTriggerTimetable
@@ -81,7 +81,7 @@ with DAG(
     dag_id="nightly_packages",
     # With `interval`, each run has the day before it as its data interval.
     schedule=CronTriggerTimetable("0 1 * * *", timezone="UTC", interval=timedelta(days=1)),
-    start_date=datetime(2026, 1, 1, tzinfo=UTC),
+    # Without a start_date, switching the Dag on makes up for no night that was missed.
     catchup=False,
     max_active_runs=1,
     default_args={"retries": 3, "retry_delay": timedelta(minutes=5)},

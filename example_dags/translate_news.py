@@ -84,7 +84,7 @@ WRITTEN = {name: name for name in [*KEY, "body_digest", *TRANSLATION["properties
 
 with DAG(
     dag_id="translate_news",
-    # Without a start_date, the first run is that of the night after the Dag was switched on.
+    # Without a start_date, switching the Dag on makes up for no night that was missed.
     schedule="0 1 * * *",
     catchup=False,
     max_active_runs=1,

@@ -11,7 +11,7 @@ from airflow_provider_claude_batch.core.sampling import estimate_total, sample_p
 from tests.real_texts import pieces_of_texts
 
 DRAWS = 49
-SEEDS = range(20)
+SEEDS = range(500)
 
 
 def request(text):
@@ -41,11 +41,11 @@ def estimates(sizes, tokens):
 
 
 @pytest.mark.parametrize("count_tokens", [quarter_tokens, word_tokens])
-def test_the_interval_holds_the_truth_for_19_of_20_seeds(texts, count_tokens):
+def test_the_interval_holds_the_truth_for_19_of_20_draws(texts, count_tokens):
     sizes, tokens = [len(request(text)) for text in texts], [count_tokens(text) for text in texts]
     truth = sum(tokens)
     held = [found.low <= truth <= found.high for found in estimates(sizes, tokens)]
-    assert sum(held) >= 19
+    assert sum(held) >= 0.95 * len(SEEDS)
 
 
 def test_tokens_that_follow_the_length_are_known_within_3_percent(texts):

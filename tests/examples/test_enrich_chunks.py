@@ -105,7 +105,7 @@ def test_what_comes_to_the_front_leaves_most_chunks_as_they_were(cut):
     assert kept > 0.9 * sum(map(len, before))
 
 
-def test_switching_the_dag_on_starts_no_run(monkeypatch):
+def test_switching_the_dag_on_makes_up_for_no_missed_night(monkeypatch):
     monkeypatch.syspath_prepend(str(EXAMPLE_DAGS))
     with warnings.catch_warnings():
         # What Airflow does by itself, importing its providers.
@@ -114,4 +114,5 @@ def test_switching_the_dag_on_starts_no_run(monkeypatch):
     timetable = CronTriggerTimetable(dag.schedule, timezone="UTC")
     restriction = TimeRestriction(dag.start_date, None, catchup=False)
     first = timetable.next_dagrun_info(last_automated_data_interval=None, restriction=restriction)
-    assert first.run_after > dt.datetime.now(dt.UTC)
+    # Airflow calls a run that was due within the last tenth of its interval late, not missed.
+    assert first.run_after > dt.datetime.now(dt.UTC) - dt.timedelta(days=0.11)
