@@ -50,8 +50,19 @@ class Tally:
     reused: int = 0
     samples: dict[str, list[str]] = field(default_factory=dict)
 
+    @property
+    def columns(self) -> list[str]:
+        """Columns that :meth:`add` looks at."""
+        tokens = [f"claude_{kind}_tokens" for kind in TOKEN_KINDS]
+        ours = ["claude_outcome", *tokens, "claude_cost_usd", "claude_rounds", "claude_reused_from"]
+        return [*self._naming, *ours]
+
+    @property
+    def _naming(self) -> tuple[str, ...]:
+        return self.key or ("claude_custom_id",)
+
     def add(self, rows: pa.RecordBatch) -> None:
-        """Add rows of the published schema."""
+        """Add rows of the published schema, or of its :attr:`columns`."""
         import pyarrow.compute as pc
 
         self.rows += rows.num_rows
@@ -73,7 +84,7 @@ class Tally:
             if outcome == "ok" or len(found) == min(count, SAMPLE_KEYS):
                 continue
             positions = _positions(outcomes, outcome, SAMPLE_KEYS - len(found))
-            self.samples[outcome] = found + [_key_text(rows, at, self.key) for at in positions]
+            self.samples[outcome] = found + [_key_text(rows, at, self._naming) for at in positions]
 
 
 def _plain(column: pa.Array) -> pa.Array:
@@ -89,8 +100,7 @@ def _positions(outcomes: pa.Array, outcome: str, count: int) -> list[int]:
     return positions
 
 
-def _key_text(rows: pa.RecordBatch, position: int, key: tuple[str, ...]) -> str:
-    columns = key or ("claude_custom_id",)
+def _key_text(rows: pa.RecordBatch, position: int, columns: tuple[str, ...]) -> str:
     values = {name: str(rows.column(name)[position].as_py()) for name in columns}
     return ", ".join(
         f"{name}={value if len(value) <= _LONGEST_VALUE else value[:_LONGEST_VALUE] + '...'}"

@@ -17,9 +17,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import pyarrow as pa
+    import pyarrow.parquet as pq
 
 #: Bytes of Arrow memory after which a row group is written.
-ROW_GROUP_BYTES = 32_000_000
+ROW_GROUP_BYTES = 16_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,7 @@ def rows_to_files(
     Write rows as Parquet files, compressed with zstd.
 
     A file is followed by another once it has grown to ``max_file_bytes``, so it is larger by one row group at
-    most. In memory: one row group, 32 MB of Arrow.
+    most. In memory: one row group, 16 MB of Arrow.
 
     :param rows: Tables, each with its folder: ``column=value/``, or empty. All of one folder follow each
         other.
@@ -74,54 +75,61 @@ def rows_to_files(
     :return: At least one file: where there is no row, one without rows.
     """
     files: list[LocalFile] = []
-    for below, groups in groupby(_row_groups(rows), key=itemgetter(0)):
-        tables = (table for _, table in groups)
-        for number, first in enumerate(tables):
+    for below, pairs in groupby(_row_groups(rows), key=itemgetter(0)):
+        groups = (tables for _, tables in pairs)
+        for number, first in enumerate(groups):
             name = f"{below}part-{number:05d}.parquet"
-            files.append(_write_file(first, tables, schema, folder, name=name, max_bytes=max_file_bytes))
+            files.append(_write_file(first, groups, schema, folder, name=name, max_bytes=max_file_bytes))
     if not files:
-        empty = schema.empty_table()
+        empty = [schema.empty_table()]
         files.append(_write_file(empty, iter(()), schema, folder, name="part-00000.parquet", max_bytes=None))
     return files
 
 
-def _row_groups(rows: Iterable[tuple[str, pa.Table]]) -> Iterator[tuple[str, pa.Table]]:
-    import pyarrow as pa
-
+def _row_groups(rows: Iterable[tuple[str, pa.Table]]) -> Iterator[tuple[str, list[pa.Table]]]:
+    """Yield the tables of each row group, in a list that its writer empties."""
     for below, pairs in groupby(rows, key=itemgetter(0)):
         pending: list[pa.Table] = []
-        size = 0
         for _, table in pairs:
             pending.append(table)
-            size += table.nbytes
-            if size >= ROW_GROUP_BYTES:
-                yield below, pa.concat_tables(pending)
-                pending, size = [], 0
+            if sum(one.nbytes for one in pending) >= ROW_GROUP_BYTES:
+                yield below, pending
+                pending = []
         if any(table.num_rows for table in pending):
-            yield below, pa.concat_tables(pending)
+            yield below, pending
 
 
 def _write_file(
-    first: pa.Table,
-    more: Iterator[pa.Table],
+    first: list[pa.Table],
+    more: Iterator[list[pa.Table]],
     schema: pa.Schema,
     folder: Path,
     *,
     name: str,
     max_bytes: int | None,
 ) -> LocalFile:
-    """Write row groups, one a table, until there are no more or the file is full."""
+    """Write row groups until there are no more or the file is full."""
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
     path = folder / name
     path.parent.mkdir(parents=True, exist_ok=True)
     rows = 0
-    table: pa.Table | None = first
-    with path.open("wb") as sink, pq.ParquetWriter(sink, schema, compression="zstd") as writer:
-        while table is not None:
-            # Of one column all batches have the same dictionary, or the file would hold it as plain values.
-            writer.write_table(table.cast(schema).unify_dictionaries(), row_group_size=table.num_rows or None)
-            rows += table.num_rows
+    tables: list[pa.Table] | None = first
+    with pa.OSFile(str(path), "wb") as sink, pq.ParquetWriter(sink, schema, compression="zstd") as writer:
+        while tables is not None:
+            rows += _write_row_group(writer, tables, schema)
             is_full = max_bytes is not None and sink.tell() >= max_bytes
-            table = None if is_full else next(more, None)
+            tables = None if is_full else next(more, None)
     return LocalFile(path, name, rows, path.stat().st_size)
+
+
+def _write_row_group(writer: pq.ParquetWriter, tables: list[pa.Table], schema: pa.Schema) -> int:
+    """Write tables and let go of them, so that they are not in memory while the next ones are gathered."""
+    import pyarrow as pa
+
+    # Of one column all batches have the same dictionary, or the file would hold it as plain values.
+    group = pa.concat_tables(tables).cast(schema).unify_dictionaries()
+    tables.clear()
+    writer.write_table(group, row_group_size=group.num_rows or None)
+    return int(group.num_rows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from airflow_provider_claude_batch.core.manifest import REPEATED
@@ -9,6 +10,7 @@ from airflow_provider_claude_batch.errors import ResultsIncompleteError
 from airflow_provider_claude_batch.submission import names
 from airflow_provider_claude_batch.submission.land_taken import BILLED_COLUMNS, zeros
 from airflow_provider_claude_batch.submission.next_round import previous_custom_ids
+from airflow_provider_claude_batch.submission.parquet_rows import rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -17,8 +19,30 @@ if TYPE_CHECKING:
 
     from airflow_provider_claude_batch.core.manifest import Round, ShardRecord
     from airflow_provider_claude_batch.submission.manifest_folder import ManifestFolder
+    from airflow_provider_claude_batch.submission.publish import Opener
 
-_ROWS_AT_ONCE = 8192
+
+def final_file(
+    folder: ManifestFolder, rounds: Sequence[Round], schema: pa.Schema, *, row_count: int
+) -> Opener | None:
+    """
+    Return what opens a landed file that holds exactly the final rows, in their order, if there is one.
+
+    There is where one batch has answered every row and none went again.
+
+    :param rounds: Each of their shards is landed.
+    :param schema: Of the final rows.
+    :param row_count: How many they are.
+    """
+    import pyarrow.parquet as pq
+
+    if len(rounds) != 1 or len(rounds[0].shards) != 1:
+        return None
+    path = names.results_path(rounds[0].index, rounds[0].shards[0].index)
+    with folder.folder.open(path) as file:
+        landed = pq.ParquetFile(file)
+        is_whole = landed.metadata.num_rows == row_count and landed.schema_arrow.equals(schema)
+    return partial(folder.folder.open, path) if is_whole else None
 
 
 def final_rows(folder: ManifestFolder, rounds: Sequence[Round]) -> Iterator[pa.RecordBatch]:
@@ -53,7 +77,7 @@ def _asked_rows(folder: ManifestFolder, rounds: Sequence[Round]) -> Iterator[pa.
                     ids = results.read(columns=["claude_custom_id"]).column(0)
                     stays = pc.invert(pc.is_in(ids, value_set=went_on)).combine_chunks()
                 start = 0
-                for rows in results.iter_batches(batch_size=_ROWS_AT_ONCE):
+                for rows in rows_of(results):
                     mask = stays.slice(start, rows.num_rows) if stays is not None else None
                     start += rows.num_rows
                     kept = rows if mask is None else rows.filter(mask)

@@ -217,10 +217,10 @@ def _write(path: Path, rows: Iterable[pa.RecordBatch], schema: pa.Schema) -> Non
         for batch in rows:
             gathered.append(batch)
             if sum(one.nbytes for one in gathered) >= _ROW_GROUP_BYTES:
-                writer.write_table(pa.Table.from_batches(gathered))
+                writer.write_table(pa.Table.from_batches(gathered).unify_dictionaries())
                 gathered = []
         if gathered:
-            writer.write_table(pa.Table.from_batches(gathered))
+            writer.write_table(pa.Table.from_batches(gathered).unify_dictionaries())
 
 
 def _broken(error: Exception, batch_id: str, what: str) -> BrokenReadError:

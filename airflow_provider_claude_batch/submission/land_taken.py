@@ -17,6 +17,7 @@ from airflow_provider_claude_batch.submission.generations import generation_numb
 from airflow_provider_claude_batch.submission.land import land_rejected, land_shard
 from airflow_provider_claude_batch.submission.manifest_folder import ManifestFolder, require_plan
 from airflow_provider_claude_batch.submission.names import generation_name
+from airflow_provider_claude_batch.submission.parquet_rows import rows_of
 from airflow_provider_claude_batch.submission.pricing import price_list
 from airflow_provider_claude_batch.submission.rereads import Rereads
 from airflow_provider_claude_batch.submission.storage import scratch_folder
@@ -139,8 +140,9 @@ def _land_taken(
             )
             costs_nothing = is_paid_elsewhere(folder, source)
             with pq.ParquetWriter(path, schema, compression="zstd") as writer:
-                there = results.iter_batches(batch_size=8192)
-                for rows in _joined(there, keys, schema, taken.manifest, costs_nothing=costs_nothing):
+                for rows in _joined(
+                    rows_of(results), keys, schema, taken.manifest, costs_nothing=costs_nothing
+                ):
                     landed += rows.num_rows
                     writer.write_batch(rows)
         if landed != keys.num_rows:

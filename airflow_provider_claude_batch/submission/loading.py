@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from airflow_provider_claude_batch.core.receipt_money import to_money
 from airflow_provider_claude_batch.errors import QualityGateError
 from airflow_provider_claude_batch.submission.checks import run_checks
-from airflow_provider_claude_batch.submission.final_rows import final_rows, final_schema
+from airflow_provider_claude_batch.submission.final_rows import final_file, final_rows, final_schema
 from airflow_provider_claude_batch.submission.generations import require_newest
 from airflow_provider_claude_batch.submission.pricing import price_list
 from airflow_provider_claude_batch.submission.publish import publish_rows
@@ -62,12 +62,15 @@ def publish_submission(
             stopped = f". No further round was sent: {rounds_stopped}" if rounds_stopped else ""
             raise QualityGateError(f"{refusal}{stopped}", outcomes=tally.outcomes)
 
+    schema = final_schema(folder, rounds[0], plan.settings.output_schema, keep_content=plan.keep_content)
+    row_count = plan.row_count * plan.settings.samples_per_row
     try:
         published = publish_rows(
             final_rows(folder, rounds),
-            final_schema(folder, rounds[0], plan.settings.output_schema, keep_content=plan.keep_content),
+            schema,
             destination,
-            row_count=plan.row_count * plan.settings.samples_per_row,
+            row_count=row_count,
+            ready=final_file(folder, rounds, schema, row_count=row_count),
             how=how,
             identity=plan.identity,
             gate=judge,

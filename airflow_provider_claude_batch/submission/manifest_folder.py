@@ -223,7 +223,7 @@ class ManifestFolder:
         path = names.keys_path(round_index, shard, identity)
         try:
             with self.folder.open(path) as file:
-                return pq.ParquetFile(file).read()
+                return pq.ParquetFile(file).read(use_threads=False)
         except FileNotFoundError as error:
             raise ManifestUnreadableError(
                 f"{self.uri}/{path} is not there, so the answers cannot be joined with their rows. The "

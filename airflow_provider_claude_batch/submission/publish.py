@@ -6,27 +6,36 @@ A reader of the object, or of what the manifest names, sees what was there befor
 
 from __future__ import annotations
 
+import os
+import shutil
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 from uuid import uuid4
 
 from airflow_provider_claude_batch.core.tally import Tally
 from airflow_provider_claude_batch.errors import DatasetError, DestinationError, ResultsIncompleteError
+from airflow_provider_claude_batch.submission.arrow_memory import frugal_memory
 from airflow_provider_claude_batch.submission.dataset_files import LocalDataset, LocalFile, rows_to_files
 from airflow_provider_claude_batch.submission.dataset_manifest import DatasetManifest, read_dataset_manifest
 from airflow_provider_claude_batch.submission.dataset_partitions import check_partitionable, split_partitions
 from airflow_provider_claude_batch.submission.dataset_put import put_files, put_object
 from airflow_provider_claude_batch.submission.dataset_sort import check_sortable, merge_runs, rows_to_runs
+from airflow_provider_claude_batch.submission.parquet_rows import rows_of
 from airflow_provider_claude_batch.submission.storage import Folder, scratch_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
     from datetime import datetime
     from pathlib import Path
+    from typing import BinaryIO
 
     import pyarrow as pa
 
     from airflow_provider_claude_batch.submission.dataset_how import PublishHow
+
+#: Opens a file for reading.
+Opener: TypeAlias = "Callable[[], AbstractContextManager[BinaryIO]]"
 
 #: Name of the object in a destination that is a folder.
 OBJECT_NAME = "data.parquet"
@@ -125,6 +134,7 @@ def publish_rows(
     identity: str,
     gate: Callable[[Tally, LocalDataset], None],
     now: datetime,
+    ready: Opener | None = None,
     fence: Callable[[], None] = lambda: None,
 ) -> Published:
     """
@@ -138,6 +148,8 @@ def publish_rows(
     :param identity: Of the submission.
     :param gate: Raises where the rows are not to be published; called once, when all are on local disk.
     :param now: With a zone.
+    :param ready: Opens a Parquet file of exactly these rows and this schema, which is copied where it can be
+        the dataset as it is.
     :param fence: Raises where they are not to be published any more; called right before the put that makes
         them the dataset.
     :raises ResultsIncompleteError: The rows are not as many as the snapshot's.
@@ -145,7 +157,8 @@ def publish_rows(
     """
     _check_how(how, schema, destination)
     tally = Tally(how.key)
-    with scratch_folder() as scratch:
+    max_bytes = None if destination.manifest_name is None else how.max_file_bytes
+    with frugal_memory(), scratch_folder() as scratch:
 
         def judge(files: list[Path]) -> None:
             if tally.rows != row_count:
@@ -155,8 +168,8 @@ def publish_rows(
                 )
             gate(tally, LocalDataset(files, schema, scratch))
 
-        files = _rows_to_judged_files(
-            _counted(rows, schema, tally), schema, destination, how=how, scratch=scratch, judge=judge
+        files = _judged_files(
+            rows, schema, scratch, how=how, max_bytes=max_bytes, ready=ready, tally=tally, judge=judge
         )
         manifest = DatasetManifest(
             identity=identity,
@@ -174,28 +187,51 @@ def publish_rows(
         return Published(uris, tally, f"{destination.folder.uri}/{destination.manifest_name}")
 
 
-def _rows_to_judged_files(
+def _judged_files(
     rows: Iterator[pa.RecordBatch],
     schema: pa.Schema,
-    destination: Destination,
+    scratch: Path,
     *,
     how: PublishHow,
-    scratch: Path,
+    max_bytes: int | None,
+    ready: Opener | None,
+    tally: Tally,
     judge: Callable[[list[Path]], None],
 ) -> list[LocalFile]:
-    """Write the files; rows that are to be in order are judged before the work of it."""
+    """Write the files and count their rows; those to be put in order are judged before the work of it."""
     import pyarrow as pa
 
-    max_bytes = None if destination.manifest_name is None else how.max_file_bytes
-    if not how.order:
-        tables = (("", pa.Table.from_batches([batch])) for batch in rows)
-        files = rows_to_files(tables, schema, scratch / "files", max_file_bytes=max_bytes)
-        judge([file.path for file in files])
-        return files
-    runs = rows_to_runs(rows, schema, scratch / "runs.parquet", how.order)
-    judge([runs.path])
-    parts = split_partitions(merge_runs(runs), how.partition_by)
-    return rows_to_files(parts, schema, scratch / "files", max_file_bytes=max_bytes)
+    folder = scratch / "files"
+    counted = _counted(rows, schema, tally)
+    if how.order:
+        runs = rows_to_runs(counted, schema, scratch / "runs.parquet", how.order)
+        judge([runs.path])
+        parts = split_partitions(merge_runs(runs), how.partition_by)
+        return rows_to_files(parts, schema, folder, max_file_bytes=max_bytes)
+    copied = _copied(ready, scratch / "ready.parquet", tally, max_bytes=max_bytes) if ready else None
+    if copied is not None:
+        files = [copied]
+    else:
+        tables = (("", pa.Table.from_batches([batch])) for batch in counted)
+        files = rows_to_files(tables, schema, folder, max_file_bytes=max_bytes)
+    judge([file.path for file in files])
+    return files
+
+
+def _copied(ready: Opener, path: Path, tally: Tally, *, max_bytes: int | None) -> LocalFile | None:
+    """Copy a file that is not too large, and count its rows."""
+    import pyarrow.parquet as pq
+
+    with ready() as source, path.open("wb") as sink:
+        size = source.seek(0, os.SEEK_END)
+        if max_bytes is not None and size > max_bytes:
+            return None
+        source.seek(0)
+        shutil.copyfileobj(source, sink)
+    with pq.ParquetFile(path) as file:
+        for batch in rows_of(file, tally.columns):
+            tally.add(batch)
+    return LocalFile(path, path.name, tally.rows, size)
 
 
 def _counted(rows: Iterator[pa.RecordBatch], schema: pa.Schema, tally: Tally) -> Iterator[pa.RecordBatch]:

@@ -93,14 +93,17 @@ def _load(meter: Meter, lines: str, folder: str, destination: str, *, keep_conte
 def _publish(manifest: ManifestFolder, record: Round, destination: str, *, keep_content: bool) -> None:
     """Publish as the end of a load does, with a gate that lets everything pass."""
     from airflow_provider_claude_batch.submission.dataset_how import PublishHow
-    from airflow_provider_claude_batch.submission.final_rows import final_rows, final_schema
+    from airflow_provider_claude_batch.submission.final_rows import final_file, final_rows, final_schema
     from airflow_provider_claude_batch.submission.publish import Destination, publish_rows
 
+    schema = final_schema(manifest, record, SCHEMA, keep_content=keep_content)
+    row_count = sum(shard.requests for shard in record.shards)
     publish_rows(
         final_rows(manifest, [record]),
-        final_schema(manifest, record, SCHEMA, keep_content=keep_content),
+        schema,
         Destination.at(destination),
-        row_count=sum(shard.requests for shard in record.shards),
+        row_count=row_count,
+        ready=final_file(manifest, [record], schema, row_count=row_count),
         how=PublishHow(key=("id",)),
         identity=IDENTITY,
         gate=lambda *_: None,
