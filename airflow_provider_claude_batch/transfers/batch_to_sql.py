@@ -46,8 +46,8 @@ class ClaudeBatchToSqlOperator(BaseOperator):
     to its end. Returns a small dict with ``table``, ``rows`` and ``mode``.
 
     :param dataset: Output of a :class:`~.batch_to_parquet.ClaudeBatchToParquetOperator`, of a mapped one
-        too; or the manifest URI of a loaded submission, or URIs of ``.parquet`` files or of a dataset's
-        ``_manifest.json``. (templated)
+        too; or the manifest URI of a loaded submission, the URI of a destination, or URIs of ``.parquet``
+        files or of a dataset's ``_manifest.json``. (templated)
     :param sql_conn_id: Connection of any hook that derives from ``DbApiHook``. (templated)
     :param table: Name of the table, ``schema.table`` where need be; taken exactly as written in Postgres,
         DuckDB and SQLite. A part with dots or blanks stands in double quotes. (templated)

@@ -8,13 +8,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from airflow_provider_claude_batch.errors import ClaudeBatchInputError, WarehouseError
+from airflow_provider_claude_batch.submission import names
 from airflow_provider_claude_batch.submission.dataset_manifest import read_dataset_manifest
 from airflow_provider_claude_batch.submission.manifest_folder import ManifestFolder, require_plan
+from airflow_provider_claude_batch.submission.publish import Destination
 from airflow_provider_claude_batch.submission.storage import Folder, scratch_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
+
+    import pyarrow as pa
 
 _SAMPLE = "claude_sample"
 
@@ -40,9 +44,9 @@ def to_dataset(dataset: object) -> Dataset:
     """
     Take whatever an author may hand to ``dataset=``.
 
-    :param dataset: The output of a load, the manifest URI of a loaded submission, the URI of a ``.parquet``
-        file or of a dataset's ``_manifest.json``, or an iterable of these such as the output of a mapped
-        load. ``None`` in it, from a skipped task, counts for nothing.
+    :param dataset: The output of a load, the manifest URI of a loaded submission, the URI of a destination,
+        be it a folder or a ``.parquet`` file, or of a dataset's ``_manifest.json``, or an iterable of these
+        such as the output of a mapped load. ``None`` in it, from a skipped task, counts for nothing.
     :raises ClaudeBatchInputError: It is none of these, holds no file, or is of submissions with different
         keys.
     """
@@ -68,7 +72,7 @@ def _members(dataset: object) -> Iterator[Dataset]:
         return
     if isinstance(dataset, str):
         is_file = dataset.endswith((".parquet", ".json"))
-        yield Dataset(files=(dataset,)) if is_file else _of_manifest(dataset)
+        yield Dataset(files=(dataset,)) if is_file else _of_folder(dataset)
     elif isinstance(dataset, Mapping):
         yield _of_output(dataset)
     elif isinstance(dataset, Iterable):
@@ -93,6 +97,20 @@ def _of_output(output: Mapping[object, object]) -> Dataset:
         rows=rows if isinstance(rows, int) else None,
         key=found.key,
         has_output_schema=found.has_output_schema,
+    )
+
+
+def _of_folder(uri: str) -> Dataset:
+    """Take the folder of a submission, or one that a load publishes to."""
+    folder = Folder.at(uri)
+    if folder.exists(names.PLAN):
+        return _of_manifest(uri)
+    there = Destination.at(uri)
+    for name in (there.manifest_name, there.name):
+        if name is not None and folder.exists(name):
+            return Dataset(files=(f"{uri.rstrip('/')}/{name}",))
+    raise ClaudeBatchInputError(
+        f"{uri} holds neither a submission nor a dataset of one. Nothing was written. Run the load first."
     )
 
 
@@ -127,6 +145,24 @@ def _files(uri: str) -> list[str]:
     return [f"{parent}/{file.path}" for file in manifest.files]
 
 
+def read_dataset(dataset: object, columns: Sequence[str] | None = None) -> pa.Table:
+    """
+    Return published rows, all in memory; ``.to_pandas()`` makes a DataFrame of them.
+
+    Follows a dataset's manifest where there is one, so a dataset of several files is read whole and without
+    files that were replaced.
+
+    :param dataset: See :func:`to_dataset`.
+    :param columns: Those that are read; ``None`` for all.
+    :raises ClaudeBatchInputError: There is no such dataset.
+    :raises WarehouseError: A file of it is not there.
+    """
+    import pyarrow.parquet as pq
+
+    with local_files(to_dataset(dataset)) as paths:
+        return pq.read_table(paths, columns=columns, partitioning=None)
+
+
 @contextmanager
 def local_files(dataset: Dataset) -> Iterator[list[Path]]:
     """
@@ -134,6 +170,7 @@ def local_files(dataset: Dataset) -> Iterator[list[Path]]:
 
     What lies on an object store is fetched whole, and removed afterwards.
 
+    :param dataset: As :func:`to_dataset` returns it.
     :raises WarehouseError: A file is not there.
     """
     with scratch_folder() as scratch:

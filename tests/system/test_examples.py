@@ -3,7 +3,6 @@
 import functools
 import importlib
 import inspect
-import time
 from contextlib import closing
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import pytest
 from demo.airflow_standalone import AirflowStandalone
 from demo.run import failure_logs
 from tests.system.demo_run import REPOSITORY
-from tests.system.waiting import call
+from tests.system.waiting import call, scheduler_knows_of_leg
 
 pytestmark = [pytest.mark.airflow, pytest.mark.proof]
 
@@ -41,9 +40,8 @@ def answer(airflow: AirflowStandalone, dag_id: str, run_id: str, answers: dict) 
     questions = call(airflow, "GET", f"{path}/hitlDetails?response_received=false")["hitl_details"]
     for question in questions:
         task = question["task_instance"]
-        if task["state"] in WAITING_FOR_A_PERSON and task["task_id"] in answers:
-            # No person answers in the moment in which the scheduler reads that the first leg is over.
-            time.sleep(15)
+        is_waiting = task["state"] in WAITING_FOR_A_PERSON and task["task_id"] in answers
+        if is_waiting and scheduler_knows_of_leg(airflow, task["task_id"], run_id):
             body = {"params_input": {}, **answers[task["task_id"]]}
             call(
                 airflow,

@@ -1,6 +1,7 @@
 """Runs of ``dags/waits.py``, each with an emulator of its own, and what a person does to them."""
 
 import json
+import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -151,3 +152,14 @@ def call(airflow: AirflowStandalone, method: str, path: str, body: object = None
     if response.is_error:
         raise RuntimeError(f"{method} {path}: {response.status_code} {response.text}")
     return response.json()
+
+
+def scheduler_knows_of_leg(airflow: AirflowStandalone, task_id: str, run_id: str) -> bool:
+    """
+    Return whether the scheduler has read that the process of a task that waits is over.
+
+    An answer that is quicker than that, which no person's is, looks to it like a failed try.
+    """
+    of_leg = rf"task_id='{re.escape(task_id)}', run_id='{re.escape(run_id)}'"
+    ended = rf"executor event with state success.*{of_leg}"
+    return re.search(ended, airflow.log_path.read_text()) is not None

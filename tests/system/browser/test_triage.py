@@ -12,11 +12,10 @@ import pytest
 from demo.airflow_standalone import AirflowStandalone
 from demo.emulator_session import EmulatorSession
 from tests.system.conftest import SECONDS_PER_BATCH
-from tests.system.waiting import wait_until
+from tests.system.waiting import scheduler_knows_of_leg, wait_until
 
 pytestmark = [
     pytest.mark.airflow,
-    pytest.mark.proof,
     pytest.mark.skipif(
         airflow.__version__.startswith(("3.1.", "3.2.")), reason="these pages look so from Airflow 3.3 on"
     ),
@@ -102,18 +101,6 @@ class TriagePages:
         return group.get_by_role("textbox")
 
 
-def wait_until_the_scheduler_knows(airflow: AirflowStandalone, task_id: str, run_id: str) -> None:
-    """
-    Wait until the scheduler has read that the process of a task that waits is over.
-
-    An answer that is quicker than that, which no person's is, looks to it like a failed try.
-    """
-    ended = re.compile(
-        rf"executor event with state success.*task_id='{re.escape(task_id)}', run_id='{re.escape(run_id)}'"
-    )
-    wait_until(lambda: bool(ended.search(airflow.log_path.read_text())), what=f"the first leg of {task_id}")
-
-
 def test_a_backlog_is_triaged_from_the_form_to_the_counts(
     page, airflow: AirflowStandalone, batch_emulator: EmulatorSession, tmp_path: Path
 ):
@@ -125,7 +112,9 @@ def test_a_backlog_is_triaged_from_the_form_to_the_counts(
     pages.fill_in_the_form(tmp_path / "triage")
     run_id = pages.trigger()
     pages.wait_for("triage.approve", "Awaiting Input")
-    wait_until_the_scheduler_knows(airflow, "triage.approve", run_id)
+    wait_until(
+        lambda: scheduler_knows_of_leg(airflow, "triage.approve", run_id), what="the first leg is over"
+    )
     question = pages.read_the_question()
     assert "Let claude-sonnet-5-5 triage these tickets?" in question
     assert re.search(rf"{TICKETS} requests, .* est\. \$0\.\d+", question)
