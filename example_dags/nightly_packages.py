@@ -104,7 +104,8 @@ with DAG(
             select name, version, summary, description
             from packages
             {% if not params.everything %}
-            where seen_at >= '{{ data_interval_start }}' and seen_at < '{{ data_interval_end }}'
+            where seen_at >= '{{ data_interval_start | default(dag_run.run_after - macros.timedelta(days=1)) }}'
+                and seen_at < '{{ data_interval_end | default(dag_run.run_after) }}'
             {% endif %}
         """,
         key="name",
@@ -127,7 +128,7 @@ with DAG(
     load = ClaudeBatchToParquetOperator(
         task_id="load",
         submission=submit.output,
-        destination="{{ params.destination }}/night={{ data_interval_end | ds }}",
+        destination="{{ params.destination }}/night={{ data_interval_end | default(dag_run.run_after) | ds }}",
         max_error_rate={"refused": 0.05, "total": 0.02},
         checks=[
             "select count(distinct kind) > 1 or count(*) < 20 from results",

@@ -131,6 +131,16 @@ def test_a_night_without_new_packages_is_skipped(night, warehouse, emulator):
     assert emulator.batches == []
 
 
+def test_a_run_without_a_logical_date_takes_the_last_day(night, warehouse, tmp_path):
+    today = dt.datetime.now(dt.UTC)
+    seen_at = today - dt.timedelta(hours=20)
+    warehouse("update packages set seen_at = ? where name = ?", [(seen_at, PACKAGES[0].name)])
+    assert night(None) == ["success"] * 4
+    assert names_in(warehouse("select name from package_cards")) == [PACKAGES[0].name]
+    [folder] = (tmp_path / "cards").iterdir()
+    assert folder.name in {f"night={today:%Y-%m-%d}", f"night={dt.datetime.now(dt.UTC):%Y-%m-%d}"}
+
+
 def test_everything_is_all_packages_whenever_they_were_seen(night, warehouse):
     assert night(THIRD, everything=True) == ["success"] * 4
     assert names_in(warehouse("select name from package_cards")) == names(PACKAGES)
