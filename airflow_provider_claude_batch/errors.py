@@ -13,6 +13,7 @@ All errors of this package, in two branches: before and after the paid call.
             StagingError
                 UnsafeStagingError
             PlanMissingError
+            ApiUnavailableError
             QueryError
                 SourceColumnsError
             CreateRefusedError
@@ -95,6 +96,10 @@ class UnsafeStagingError(StagingError):
 
 class PlanMissingError(ClaudeBatchInputError):
     """The task whose plan is to be sent has no output at the moment."""
+
+
+class ApiUnavailableError(ClaudeBatchInputError):
+    """The API did not answer, or refused, one of the free questions that come before anything is sent."""
 
 
 class QueryError(ClaudeBatchInputError):

@@ -77,6 +77,9 @@ CARD = {
     "additionalProperties": False,
 }
 
+#: A run that a person starts may have no data interval; it is then of its own day.
+NIGHT = "{{ data_interval_end | default(dag_run.run_after) | ds }}"
+
 with DAG(
     dag_id="nightly_packages",
     # With `interval`, each run has the day before it as its data interval.
@@ -104,8 +107,8 @@ with DAG(
             select name, version, summary, description
             from packages
             {% if not params.everything %}
-            where seen_at >= '{{ data_interval_start | default(dag_run.run_after - macros.timedelta(days=1)) }}'
-                and seen_at < '{{ data_interval_end | default(dag_run.run_after) }}'
+            where seen_at < '{{ data_interval_end | default(dag_run.run_after) }}' and seen_at >=
+                '{{ data_interval_start | default(dag_run.run_after - macros.timedelta(days=1)) }}'
             {% endif %}
         """,
         key="name",
@@ -128,7 +131,7 @@ with DAG(
     load = ClaudeBatchToParquetOperator(
         task_id="load",
         submission=submit.output,
-        destination="{{ params.destination }}/night={{ data_interval_end | default(dag_run.run_after) | ds }}",
+        destination="{{ params.destination }}/night=" + NIGHT,
         max_error_rate={"refused": 0.05, "total": 0.02},
         checks=[
             "select count(distinct kind) > 1 or count(*) < 20 from results",

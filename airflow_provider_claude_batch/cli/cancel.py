@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_claude_batch.cli.facts import read_facts
 from airflow_provider_claude_batch.cli.folders import open_manifest
-from airflow_provider_claude_batch.cli.live import api_errors_in_a_line, error_to_line, look
+from airflow_provider_claude_batch.cli.live import api_errors_in_a_line, look
 from airflow_provider_claude_batch.cli.text import count, is_confirmed
 from airflow_provider_claude_batch.hooks.claude_batch import ClaudeBatchHook
+from airflow_provider_claude_batch.hooks.refusals import error_to_line
 
 if TYPE_CHECKING:
     from argparse import Namespace

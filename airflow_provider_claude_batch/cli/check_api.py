@@ -7,11 +7,11 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
 from airflow_provider_claude_batch.cli.checks import Check, fail, ok, warn
-from airflow_provider_claude_batch.cli.live import error_to_line
 from airflow_provider_claude_batch.cli.text import count
 from airflow_provider_claude_batch.core.resume_decision import queue_room
 from airflow_provider_claude_batch.errors import ClaudeBatchInputError
 from airflow_provider_claude_batch.hooks.claude_batch import ClaudeBatchHook
+from airflow_provider_claude_batch.hooks.refusals import error_to_line
 from airflow_provider_claude_batch.submission.deployment import send_rules
 
 if TYPE_CHECKING:

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_claude_batch.core.limits import MAX_LIST_LIMIT
 from airflow_provider_claude_batch.errors import ClaudeBatchRunError
+from airflow_provider_claude_batch.hooks.refusals import error_to_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from datetime import datetime
 
-    from anthropic import Anthropic, APIError
+    from anthropic import Anthropic
     from anthropic.types.messages import MessageBatch
 
 _COUNTS = ("processing", "succeeded", "errored", "canceled", "expired")
@@ -94,15 +95,3 @@ def api_errors_in_a_line(afterwards: str) -> Iterator[None]:
         raise ClaudeBatchRunError(
             f"The connection to the API broke ({type(error).__name__}). {afterwards}"
         ) from None
-
-
-def error_to_line(error: APIError) -> str:
-    """Return status, type, message and request id of an API error, as far as there are any."""
-    from anthropic import APIStatusError
-
-    if not isinstance(error, APIStatusError):
-        return f"{type(error).__name__}: {error}"
-    inner = error.body.get("error") if isinstance(error.body, dict) else None
-    message = inner.get("message") if isinstance(inner, dict) else None
-    facts = " ".join(str(fact) for fact in (f"HTTP {error.status_code}", error.type) if fact)
-    return f"{facts}{f': {message}' if message else ''} (request-id {error.request_id})"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from airflow_provider_claude_batch.core.did_you_mean import did_you_mean
 from airflow_provider_claude_batch.errors import SourceColumnsError
 
 if TYPE_CHECKING:
@@ -26,11 +27,12 @@ def check_source_columns(
     :raises SourceColumnsError: Says which column is missing, doubled or named like one of ours.
     """
     kept = [*key, *passthrough]
-    missing = [name for name in kept if name not in columns]
-    if missing:
-        raise SourceColumnsError(
-            f"The source does not return {', '.join(missing)}, only {', '.join(columns)}. Nothing was sent."
-        )
+    for argument, names in (("key", key), ("passthrough", passthrough)):
+        if missing := [name for name in names if name not in columns]:
+            raise SourceColumnsError(
+                f"{argument} names {', '.join(missing)}, but the source returns only {', '.join(columns)}."
+                f"{did_you_mean(missing, columns)} Nothing was sent."
+            )
     if doubled := sorted({name for name in columns if list(columns).count(name) > 1}):
         raise SourceColumnsError(f"The source returns {', '.join(doubled)} more than once. Nothing was sent.")
     if twice := sorted({name for name in kept if kept.count(name) > 1}):

@@ -12,6 +12,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from airflow_provider_claude_batch.core.did_you_mean import did_you_mean
 from airflow_provider_claude_batch.errors import RowTemplateError
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def check_columns(template: RowTemplate, available: Collection[str], *, where: s
     if unknown:
         raise RowTemplateError(
             f"{where} names {', '.join('{' + name + '}' for name in unknown)}, but the source returns only "
-            f"{', '.join(available)}. Nothing was sent."
+            f"{', '.join(available)}.{did_you_mean(unknown, available)} Nothing was sent."
         )
 
 

@@ -56,6 +56,15 @@ class ModelCatalog:
             pass
         return True
 
+    def list_ids(self) -> list[str]:
+        """Return the ids of the API's models, or none where it lists none."""
+        from anthropic import APIError
+
+        try:
+            return [model.id for model in self._client.models.list(limit=1000)]
+        except APIError:
+            return []
+
 
 def to_circumstances(client: Anthropic, catalog: ModelCatalog, *, betas: Sequence[str]) -> Circumstances:
     """

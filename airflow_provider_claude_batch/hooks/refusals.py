@@ -132,3 +132,15 @@ def retry_after(error: BaseException) -> float | None:
     except (KeyError, ValueError):
         return None
     return seconds if math.isfinite(seconds) and seconds >= 0 else None
+
+
+def error_to_line(error: APIError) -> str:
+    """Return status, type, message and request id of an API error, as far as there are any."""
+    from anthropic import APIStatusError
+
+    if not isinstance(error, APIStatusError):
+        reason = f" ({error.__cause__})" if error.__cause__ else ""
+        return f"{type(error).__name__}: {error}{reason}"
+    message = _inner(error, "message")
+    facts = " ".join(str(fact) for fact in (f"HTTP {error.status_code}", error.type) if fact)
+    return f"{facts}{f': {message}' if message else ''} (request-id {error.request_id})"

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import secrets
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from airflow_provider_claude_batch.core.deadline import to_deadline
 from airflow_provider_claude_batch.core.durations import to_timedelta
 from airflow_provider_claude_batch.core.limits import EXPIRES_AFTER
+from airflow_provider_claude_batch.errors import ApiUnavailableError
+from airflow_provider_claude_batch.hooks.refusals import error_to_line
 from airflow_provider_claude_batch.operators.arguments import open_rows, to_spec
 from airflow_provider_claude_batch.operators.estimating import tell_estimate
 from airflow_provider_claude_batch.operators.priming import requests_ahead
@@ -31,6 +34,8 @@ from airflow_provider_claude_batch.submission.storage import scratch_folder
 from airflow_provider_claude_batch.submission.takeover import find_takeover
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from airflow.sdk import BaseOperator, Context
 
     from airflow_provider_claude_batch.core.manifest import Plan, ShardRecord
@@ -53,10 +58,25 @@ def find_or_make_plan(
     folder = ManifestFolder.at(manifest) if manifest else _open_folder(asked, spec, context)
     plan = folder.read_plan()
     if plan is None:
-        return folder, make_plan(asked, folder, spec, hook, context=context)
+        with _before_anything_is_sent(hook):
+            return folder, make_plan(asked, folder, spec, hook, context=context)
     if not manifest:
         log_snapshot_found(asked, folder, plan, spec)
     return folder, plan
+
+
+@contextmanager
+def _before_anything_is_sent(hook: ClaudeBatchHook) -> Iterator[None]:
+    """Say of an API that cannot be asked where it is, and that nothing is lost."""
+    from anthropic import APIError
+
+    try:
+        yield
+    except APIError as error:
+        raise ApiUnavailableError(
+            f"claude_conn_id {hook.claude_conn_id!r}: {hook.client.base_url} cannot be asked: "
+            f"{error_to_line(error)}. Nothing was sent by this try; a retry asks again."
+        ) from None
 
 
 def _open_folder(asked: ClaudeBatchSubmitOperator, spec: SubmissionSpec, context: Context) -> ManifestFolder:

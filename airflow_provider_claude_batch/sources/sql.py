@@ -66,7 +66,10 @@ def _database_hook(sql_conn_id: str) -> DbApiHook:
     try:
         hook = BaseHook.get_hook(sql_conn_id)
     except (AirflowException, AirflowRuntimeError) as error:
-        raise QueryError(f"sql_conn_id {sql_conn_id!r}: {error}. Nothing was sent.") from error
+        way_out = (
+            " No provider that is installed here has it: install one." if _is_of_no_provider(error) else ""
+        )
+        raise QueryError(f"sql_conn_id {sql_conn_id!r}: {error}.{way_out} Nothing was sent.") from error
     if not isinstance(hook, DbApiHook):
         raise QueryError(
             f"sql_conn_id {sql_conn_id!r} is a connection of type {hook.conn_type!r}, which runs no SQL. "
@@ -75,6 +78,10 @@ def _database_hook(sql_conn_id: str) -> DbApiHook:
     if hook.conn_type == "duckdb" and _is_file(hook.get_database()):
         return cast("DbApiHook", BaseHook.get_hook(sql_conn_id, hook_params={"read_only": True}))
     return hook
+
+
+def _is_of_no_provider(error: Exception) -> bool:
+    return str(error).startswith("Unknown hook type")
 
 
 def _is_file(database: str) -> bool:

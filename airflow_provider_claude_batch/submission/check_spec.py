@@ -10,6 +10,7 @@ from airflow_provider_claude_batch.core.check_request import (
     is_model_id,
     raise_problems,
 )
+from airflow_provider_claude_batch.core.did_you_mean import did_you_mean
 from airflow_provider_claude_batch.errors import ClaudeBatchInputError
 from airflow_provider_claude_batch.hooks.model_facts import (
     MAX_MODELS,
@@ -41,8 +42,8 @@ def check_spec(spec: SubmissionSpec, client: Anthropic) -> Callable[[Mapping[str
         catalog.ask(spec.model)
     if spec.model in catalog.unknown:
         raise ClaudeBatchInputError(
-            f"The API knows no model {spec.model!r} (request-id {catalog.unknown[spec.model]}). Nothing was "
-            "sent."
+            f"model={spec.model!r}: the API knows no such model (request-id {catalog.unknown[spec.model]})."
+            f"{did_you_mean([spec.model], catalog.list_ids())} Nothing was sent."
         )
     if spec.params is not None:
         raise_problems(check_params(spec.params, circumstances), what="every request")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from airflow_provider_claude_batch.errors import (
+    ApiUnavailableError,
     ClaudeBatchError,
     ClaudeBatchRunError,
     CostCapReachedError,
@@ -41,4 +42,6 @@ def a_retry_can_help(error: ClaudeBatchError) -> bool:
     if isinstance(error, UnsafeStagingError):
         return False
     is_of_database = isinstance(error, QueryError) and not isinstance(error, SourceColumnsError)
-    return is_of_database or isinstance(error, DestinationError | StagingError | PlanMissingError)
+    return is_of_database or isinstance(
+        error, ApiUnavailableError | DestinationError | StagingError | PlanMissingError
+    )

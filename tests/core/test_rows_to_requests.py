@@ -136,7 +136,7 @@ def test_a_schema_and_other_output_config_go_together():
 @pytest.mark.parametrize(
     ("columns", "said"),
     [
-        (["body"], "does not return id"),
+        (["body"], "key names id, but the source returns only body"),
         (["id", "id", "body"], "returns id more than once"),
         (["id", "claude_x"], "begin with claude_"),
         (["id", "label"], "label: in the output schema"),

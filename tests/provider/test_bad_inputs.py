@@ -99,7 +99,7 @@ def test_what_is_wrong_with_every_request_is_said_before_the_query_runs(
 
 def test_a_model_that_the_api_does_not_know_is_named(submission, emulator):
     message = refused(submission, emulator, ClaudeBatchInputError, model="claude-2.1")
-    assert message.startswith("The API knows no model 'claude-2.1' (request-id req_")
+    assert message.startswith("model='claude-2.1': the API knows no such model (request-id req_")
 
 
 def test_max_tokens_has_no_default(submission, emulator):
@@ -209,7 +209,12 @@ def test_a_retired_model_is_refused(retired_models):
             "a value that does not fit, the first id=0; id=1.",
         ),
         (ALL, {"custom_id_from": "x"}, SourceColumnsError, "custom_id_from='x' is not a column"),
-        (ALL, {"passthrough": ["lang"]}, SourceColumnsError, "does not return lang"),
+        (
+            ALL,
+            {"passthrough": ["lang"]},
+            SourceColumnsError,
+            "passthrough names lang, but the source returns only id, body",
+        ),
         (
             "select id as claude_id from items",
             {"key": "claude_id", "prompt": "x"},

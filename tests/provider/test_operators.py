@@ -1,9 +1,14 @@
+import datetime as dt
+import json
+import socket
+from types import SimpleNamespace
+
 import pydantic
 import pytest
 from airflow.sdk import DAG, task
 
 from airflow_provider_claude_batch.core.output_schema import to_json_schema
-from airflow_provider_claude_batch.errors import ClaudeBatchInputError
+from airflow_provider_claude_batch.errors import ApiUnavailableError, ClaudeBatchInputError
 from airflow_provider_claude_batch.operators.submit import ClaudeBatchSubmitOperator
 from airflow_provider_claude_batch.sensors.batch import ClaudeBatchSensor
 from tests.provider.submitting import create_batches
@@ -91,3 +96,42 @@ def test_a_wait_for_nothing_is_refused(arguments):
 def test_a_wait_takes_either_a_submission_or_batches():
     with pytest.raises(ClaudeBatchInputError, match="either"):
         ClaudeBatchSensor(task_id="wait")
+
+
+@pytest.fixture
+def submit_once(tmp_path, table, monkeypatch):
+    """Return a function that runs a submit task's first try."""
+    monkeypatch.setenv("AIRFLOW__CLAUDE_BATCH__STAGING_PATH", str(tmp_path / "staging"))
+    operator = submit_with(
+        tmp_path,
+        sql="select * from items",
+        sql_conn_id="warehouse",
+        key="id",
+        prompt="{body}",
+        model="claude-haiku-5-5",
+        max_tokens=5,
+    )
+    ti = SimpleNamespace(
+        dag_id="d", run_id="night", task_id="submit", map_index=-1, try_number=1, max_tries=3
+    )
+    return lambda: operator.execute({"ti": ti, "dag": SimpleNamespace(timezone=dt.UTC)})
+
+
+def test_an_api_that_is_not_there_is_named_and_asked_again_by_a_retry(submit_once, monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}"
+    connection = {"conn_type": "anthropic", "password": "k", "host": url, "extra": {"max_retries": 0}}
+    monkeypatch.setenv("AIRFLOW_CONN_ANTHROPIC_DEFAULT", json.dumps(connection))
+    with pytest.raises(ApiUnavailableError) as caught:
+        submit_once()
+    said = str(caught.value)
+    assert said.startswith(f"claude_conn_id 'anthropic_default': {url} cannot be asked: APIConnectionError")
+    assert "Connection refused" in said
+    assert said.endswith("Nothing was sent by this try; a retry asks again.")
+
+
+def test_a_key_that_the_api_refuses_is_said_with_its_answer(submit_once, emulator):
+    emulator.fail("list", with_="status", status=401, error_type="authentication_error", times=None)
+    with pytest.raises(ApiUnavailableError, match=r"HTTP 401 authentication_error: .* \(request-id req_"):
+        submit_once()
+    assert emulator.calls.count_of("create") == 0

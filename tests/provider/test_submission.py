@@ -187,7 +187,7 @@ def test_no_rows_make_no_batch_and_an_empty_dataset_with_the_full_schema(submiss
         ("select 1 as id, body from items", {}, RowError, r"id=1.*the same as that of row 0"),
         ("select nullif(id, 3) as id, body from items order by items.id", {}, RowError, "row 3: id is null"),
         ("select id, nullif(body, 'iron is number 2') as body from items order by id", {}, RowError, "id=2"),
-        ("select * from items", {"passthrough": ["lang"]}, QueryError, "does not return lang"),
+        ("select * from items", {"passthrough": ["lang"]}, QueryError, "passthrough names lang, but"),
         ("select *, 1 as topic from items", {"passthrough": ["topic"]}, QueryError, "topic: in the output"),
         ("select * from items", {"key": []}, ClaudeBatchInputError, "key names no column"),
         ("select * from items", {"max_tokens": 0}, ClaudeBatchInputError, "max_tokens is 0"),
