@@ -57,9 +57,14 @@ def test_only_the_columns_that_are_asked_for_are_read(tmp_path):
 
 
 def test_a_dataset_on_an_object_store_is_read(tmp_path, s3, s3_endpoint):
-    publish_all("s3://lake/labels", ROWS, how=PublishHow(partition_by=("kind",)))
-    assert ids(read_dataset("s3://lake/labels")) == [*range(40)]
-    assert boto3.client("s3", endpoint_url=s3_endpoint).list_objects_v2(Bucket="lake")["KeyCount"] == 4
+    publish_all("s3://lake/read_labels", ROWS, how=PublishHow(partition_by=("kind",)))
+    assert ids(read_dataset("s3://lake/read_labels")) == [*range(40)]
+    assert (
+        boto3.client("s3", endpoint_url=s3_endpoint).list_objects_v2(Bucket="lake", Prefix="read_labels")[
+            "KeyCount"
+        ]
+        == 4
+    )
 
 
 def test_a_folder_without_a_dataset_and_a_file_that_is_not_there_are_told_apart(tmp_path):
