@@ -54,11 +54,13 @@ def summary(labels: pa.Table) -> list[str]:
     tokens = {
         name: pc.sum(labels[f"claude_{name}"]).as_py() or 0 for name in ("input_tokens", "output_tokens")
     }
+    cost_usd = pc.sum(labels["claude_cost_usd"]).as_py() or 0
     return [
         f"rows: {labels.num_rows:,} ({counts})",
         f"topic agrees with the package's Trove classifiers: {agreed:,} of {declared.num_rows:,} with one "
         "(the emulator counts words, it does not read)",
-        f"tokens: {tokens['input_tokens']:,} input, {tokens['output_tokens']:,} output",
+        f"tokens: {tokens['input_tokens']:,} input, {tokens['output_tokens']:,} output; at list prices "
+        f"${cost_usd:.2f}, as single calls ${2 * cost_usd:.2f}",
     ]
 
 
