@@ -19,6 +19,8 @@ def frugal_memory() -> Iterator[None]:
     import pyarrow as pa
 
     usual, system = pa.default_memory_pool(), pa.system_memory_pool()
+    # Who used it before has let go of the rest only now.
+    system.release_unused()
     pa.set_memory_pool(system)
     try:
         yield

@@ -132,4 +132,8 @@ def _write_row_group(writer: pq.ParquetWriter, tables: list[pa.Table], schema: p
     group = pa.concat_tables(tables).cast(schema).unify_dictionaries()
     tables.clear()
     writer.write_table(group, row_group_size=group.num_rows or None)
-    return int(group.num_rows)
+    rows = int(group.num_rows)
+    del group
+    # Or what a group leaves free in pieces stays with the process, and grows with the dataset.
+    pa.default_memory_pool().release_unused()
+    return rows

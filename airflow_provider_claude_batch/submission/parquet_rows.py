@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import pyarrow.parquet as pq
 
 _ROWS_AT_ONCE = 4096
+_ROWS_OF_FEW_COLUMNS = 65_536
 
 
 def rows_of(file: pq.ParquetFile, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
@@ -23,7 +24,8 @@ def rows_of(file: pq.ParquetFile, columns: Sequence[str] | None = None) -> Itera
 
     pyarrow fetches all row groups that it is asked for before the first row, so it is asked for one.
 
-    :param columns: Those that are read; ``None`` for all.
+    :param columns: Those that are read, a few; ``None`` for all.
     """
+    at_once = _ROWS_AT_ONCE if columns is None else _ROWS_OF_FEW_COLUMNS
     for group in range(file.num_row_groups):
-        yield from file.iter_batches(_ROWS_AT_ONCE, row_groups=[group], columns=columns, use_threads=False)
+        yield from file.iter_batches(at_once, row_groups=[group], columns=columns, use_threads=False)
