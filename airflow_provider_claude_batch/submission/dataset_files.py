@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import pyarrow.parquet as pq
 
 #: Bytes of Arrow memory after which a row group is written.
-ROW_GROUP_BYTES = 16_000_000
+ROW_GROUP_BYTES = 12_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ def rows_to_files(
     Write rows as Parquet files, compressed with zstd.
 
     A file is followed by another once it has grown to ``max_file_bytes``, so it is larger by one row group at
-    most. In memory: one row group, 16 MB of Arrow.
+    most. In memory: one row group, 12 MB of Arrow.
 
     :param rows: Tables, each with its folder: ``column=value/``, or empty. All of one folder follow each
         other.

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 #: Bytes in memory after which rows become a row group of the file.
-_ROW_GROUP_BYTES = 16_000_000
+_ROW_GROUP_BYTES = 12_000_000
 
 _KEPT = "They are kept by Anthropic for 29 days; a retry reads them again and pays nothing."
 
