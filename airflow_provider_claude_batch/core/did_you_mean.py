@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
+#: Of :func:`difflib.get_close_matches`: models of different generations are not meant for each other.
+_CLOSE = 0.7
+
 
 def did_you_mean(written: Iterable[str], known: Collection[str]) -> str:
     """
@@ -15,5 +18,5 @@ def did_you_mean(written: Iterable[str], known: Collection[str]) -> str:
 
     :param written: Names that are not among the known ones.
     """
-    meant = [close[0] for name in written if (close := get_close_matches(name, known, n=1))]
+    meant = [close[0] for name in written if (close := get_close_matches(name, known, 1, _CLOSE))]
     return f" Did you mean {', '.join(dict.fromkeys(meant))}?" if meant else ""

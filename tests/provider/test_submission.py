@@ -192,7 +192,12 @@ def test_no_rows_make_no_batch_and_an_empty_dataset_with_the_full_schema(submiss
         ("select * from items", {"key": []}, ClaudeBatchInputError, "key names no column"),
         ("select * from items", {"max_tokens": 0}, ClaudeBatchInputError, "max_tokens is 0"),
         ("update items set id = 1", {}, QueryError, "returns no rows"),
-        ("select * from items", {"model": "claude-2.1"}, ClaudeBatchInputError, "no model 'claude-2.1'"),
+        (
+            "select * from items",
+            {"model": "claude-2.1"},
+            ClaudeBatchInputError,
+            "model='claude-2.1': the API knows no such model",
+        ),
         ("select * from items", {"max_tokens": 10**6}, ClaudeBatchInputError, r"\$\.max_tokens is 1000000"),
         (
             "select * from items",
