@@ -7,7 +7,6 @@ need: a create that is sent exactly once, and results as raw lines. Nothing here
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import contextmanager
 from datetime import datetime
 from functools import cached_property
@@ -118,11 +117,14 @@ class ClaudeBatchHook(BaseHook):
 
     async def get_async_conn(self) -> AsyncAnthropic:
         """Return a new asynchronous client; the caller closes it."""
+        from asgiref.sync import sync_to_async
+
         # Importing the SDK takes seconds, in which an event loop would stand still; and on Python 3.11 the
         # first read of `platform` takes a lock that a thread of the official trigger may hold while it waits
-        # for this loop.
-        official = await asyncio.to_thread(lambda: self._official)
-        await asyncio.to_thread(lambda: official.platform)
+        # for this loop. Not by asyncio's own threads: a thread that does not know this loop asks Airflow 3.1
+        # for the connection by another one, and a triggerer that asks for something else meanwhile ends.
+        official = await sync_to_async(lambda: self._official, thread_sensitive=False)()
+        await sync_to_async(lambda: official.platform, thread_sensitive=False)()
         return cast("AsyncAnthropic", await official.get_async_conn())
 
     def test_connection(self) -> tuple[bool, str]:

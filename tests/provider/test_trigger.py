@@ -1,7 +1,9 @@
 import asyncio
+import threading
 import time
 
 import pytest
+from asgiref.sync import SyncToAsync
 
 from airflow_provider_claude_batch.core.poll_decision import PollDecision, decide, look_seconds
 from airflow_provider_claude_batch.hooks.claude_batch import ClaudeBatchHook
@@ -152,3 +154,32 @@ def test_the_deadline_comes_before_the_time_is_up():
     arguments = {"seen": {}, "timeout_at": 9, "cancel_at": 5}
     actions = [decide(["a"], now=now, **arguments).action for now in (4, 5, 9)]
     assert actions == ["wait", "deadline", "late"]
+
+
+class _Official:
+    """Notes who asks for the platform, which on a triggerer asks the supervisor for the connection."""
+
+    def __init__(self):
+        self.asked = []
+
+    @property
+    def platform(self):
+        self.asked.append((threading.get_ident(), getattr(SyncToAsync.threadlocal, "main_event_loop", None)))
+        return "anthropic"
+
+    async def get_async_conn(self):
+        return "client"
+
+
+def test_the_connection_is_asked_for_beside_the_event_loop_by_a_thread_that_knows_it():
+    hook = ClaudeBatchHook()
+    hook._official = _Official()
+
+    async def open_client():
+        return await hook.get_async_conn(), asyncio.get_running_loop()
+
+    client, running = asyncio.run(open_client())
+    [(thread, known)] = hook._official.asked
+    assert client == "client"
+    assert thread != threading.get_ident()
+    assert known is running
