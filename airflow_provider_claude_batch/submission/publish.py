@@ -222,12 +222,13 @@ def _copied(ready: Opener, path: Path, tally: Tally, *, max_bytes: int | None) -
     """Copy a file that is not too large, and count its rows."""
     import pyarrow.parquet as pq
 
-    with ready() as source, path.open("wb") as sink:
+    with ready() as source:
         size = source.seek(0, os.SEEK_END)
         if max_bytes is not None and size > max_bytes:
             return None
         source.seek(0)
-        shutil.copyfileobj(source, sink)
+        with path.open("wb") as sink:
+            shutil.copyfileobj(source, sink)
     with pq.ParquetFile(path) as file:
         for batch in rows_of(file, tally.columns):
             tally.add(batch)

@@ -1,13 +1,9 @@
 """The index of the documentation over some days: what changed is asked about, nothing bad is published."""
 
-import datetime as dt
 import pydoc_data.topics
 import runpy
-import warnings
 
 import pytest
-from airflow.timetables.base import TimeRestriction
-from airflow.timetables.trigger import CronTriggerTimetable
 
 from tests.examples.conftest import EXAMPLE_DAGS
 from tests.examples.outcomes.enrich_chunks import check, index
@@ -103,16 +99,3 @@ def test_what_comes_to_the_front_leaves_most_chunks_as_they_were(cut):
     after = [{*cut("Something new.\n\n" + text, size=1500)} for text in texts]
     kept = sum(len(old & new) for old, new in zip(before, after, strict=True))
     assert kept > 0.9 * sum(map(len, before))
-
-
-def test_switching_the_dag_on_makes_up_for_no_missed_night(monkeypatch):
-    monkeypatch.syspath_prepend(str(EXAMPLE_DAGS))
-    with warnings.catch_warnings():
-        # What Airflow does by itself, importing its providers.
-        warnings.simplefilter("ignore")
-        dag = runpy.run_path(str(EXAMPLE_DAGS / "enrich_chunks.py"))["enrich_chunks"]
-    timetable = CronTriggerTimetable(dag.schedule, timezone="UTC")
-    restriction = TimeRestriction(dag.start_date, None, catchup=False)
-    first = timetable.next_dagrun_info(last_automated_data_interval=None, restriction=restriction)
-    # Airflow calls a run that was due within the last tenth of its interval late, not missed.
-    assert first.run_after > dt.datetime.now(dt.UTC) - dt.timedelta(days=0.11)

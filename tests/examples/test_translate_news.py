@@ -2,14 +2,11 @@
 
 import datetime as dt
 import runpy
-import warnings
 
 import anthropic
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
-from airflow.timetables.base import TimeRestriction
-from airflow.timetables.trigger import CronTriggerTimetable
 
 from airflow_provider_claude_batch.core.cache_prefix import cache_prefix
 from airflow_provider_claude_batch.core.prices import PriceList
@@ -130,16 +127,3 @@ def test_a_retry_asks_only_for_the_late_rows_that_have_no_answer_on_record(parts
     assert [row["text"] for row in ask()] == [f"Text {number}." for number in range(6)]
     assert emulator.calls.count_of("messages", 200) == 6
     assert emulator.faults_left == 0
-
-
-def test_switching_the_dag_on_makes_up_for_no_missed_night(monkeypatch):
-    monkeypatch.syspath_prepend(str(EXAMPLE_DAGS))
-    with warnings.catch_warnings():
-        # What Airflow does by itself, importing its providers.
-        warnings.simplefilter("ignore")
-        dag = runpy.run_path(str(EXAMPLE_DAGS / "translate_news.py"))["translate_news"]
-    timetable = CronTriggerTimetable(dag.schedule, timezone="UTC")
-    restriction = TimeRestriction(dag.start_date, None, catchup=False)
-    first = timetable.next_dagrun_info(last_automated_data_interval=None, restriction=restriction)
-    # Airflow calls a run that was due within the last tenth of its interval late, not missed.
-    assert first.run_after > dt.datetime.now(dt.UTC) - dt.timedelta(days=0.11)

@@ -79,11 +79,7 @@ def test_one_batch_that_answers_all_is_published_as_it_was_landed(submission, em
 )
 def test_every_row_is_published_once_whether_one_landed_file_holds_it_or_not(submission, emulator, arguments):
     emulator.settings(seconds_per_batch=0)
-    submission.snapshot(**arguments)
-    submission.send_on()
-    submission.finish()
-    submission.publish()
-    published = read_published(submission.destination)
+    published = submission.run_to_its_end(**arguments)
     assert sorted(published["id"].to_pylist()) == [0, 1, 2, 3, 4]
     assert published["claude_outcome"].to_pylist() == ["ok"] * 5
 
@@ -91,11 +87,7 @@ def test_every_row_is_published_once_whether_one_landed_file_holds_it_or_not(sub
 def test_a_row_that_went_again_is_published_with_its_last_answer(submission, emulator):
     emulator.settings(seconds_per_batch=0)
     emulator.fail_once("lines", with_="errored", count=2)
-    submission.snapshot()
-    submission.send()
-    submission.finish()
-    submission.publish()
-    published = read_published(submission.destination)
+    published = submission.run_to_its_end()
     assert sorted(published["id"].to_pylist()) == [0, 1, 2, 3, 4]
     assert published["claude_outcome"].to_pylist() == ["ok"] * 5
     assert sorted(published["claude_rounds"].to_pylist()) == [1, 1, 1, 2, 2]

@@ -41,10 +41,7 @@ def test_one_file_the_output_of_a_load_and_a_list_of_outputs_are_read_too(tmp_pa
 
 def test_the_manifest_of_a_loaded_submission_is_read(submission, emulator):
     emulator.settings(seconds_per_batch=0)
-    submission.snapshot()
-    submission.send()
-    submission.finish()
-    expected = submission.publish()
+    expected = submission.run_to_its_end()
     assert read_dataset(submission.folder.uri).equals(expected)
 
 
@@ -59,12 +56,8 @@ def test_only_the_columns_that_are_asked_for_are_read(tmp_path):
 def test_a_dataset_on_an_object_store_is_read(tmp_path, s3, s3_endpoint):
     publish_all("s3://lake/read_labels", ROWS, how=PublishHow(partition_by=("kind",)))
     assert ids(read_dataset("s3://lake/read_labels")) == [*range(40)]
-    assert (
-        boto3.client("s3", endpoint_url=s3_endpoint).list_objects_v2(Bucket="lake", Prefix="read_labels")[
-            "KeyCount"
-        ]
-        == 4
-    )
+    listed = boto3.client("s3", endpoint_url=s3_endpoint).list_objects_v2(Bucket="lake", Prefix="read_labels")
+    assert listed["KeyCount"] == 4
 
 
 def test_a_folder_without_a_dataset_and_a_file_that_is_not_there_are_told_apart(tmp_path):

@@ -88,6 +88,15 @@ def test_a_connection_that_is_not_there_is_named():
         pytest.fail("there is no such connection")
 
 
+def test_a_connection_whose_provider_is_not_installed_says_so(monkeypatch):
+    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", '{"conn_type": "no_such_database"}')
+    said = (
+        r'Unknown hook type "no_such_database".*No provider that is installed here has it.*Nothing was sent'
+    )
+    with pytest.raises(QueryError, match=said), open_query("select 1", sql_conn_id="warehouse"):
+        pass
+
+
 def test_a_connection_that_runs_no_sql_is_refused(monkeypatch):
     monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", json.dumps({"conn_type": "anthropic", "password": "x"}))
     with pytest.raises(QueryError, match="runs no SQL"):
