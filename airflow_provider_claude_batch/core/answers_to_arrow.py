@@ -99,9 +99,8 @@ class AnswerReader:
             for i, (name, column) in enumerate(self._read.items())
         }
         for name, values in judged.as_json.items():
-            columns[name] = pa.array([values.get(row) for row in range(len(texts))], pa.string())
-        misfits = pa.array([judged.misfits.get(row) for row in range(len(texts))], pa.string())
-        return Answers({name: columns[name] for name in self._names}, misfits)
+            columns[name] = _by_row(values, len(texts))
+        return Answers({name: columns[name] for name in self._names}, _by_row(judged.misfits, len(texts)))
 
     def _doubtful(self, texts: pa.Array, is_likely: pa.Array | None) -> NDArray[np.bool_]:
         """Return which texts could be anything but one object, alone or with their neighbours."""
@@ -157,6 +156,13 @@ class AnswerReader:
         if self._check_rest is not None and (misfit := self._check_rest(text)) is not None:
             return None, f"The answer breaks output_schema: {misfit}"
         return answer, None
+
+
+def _by_row(values: Mapping[int, str | None], rows: int) -> pa.Array:
+    """Return a column of texts, null in the rows that have none."""
+    places = np.full(rows, -1)
+    places[list(values)] = range(len(values))
+    return pa.array(values.values(), pa.string()).take(pa.array(places, mask=places < 0))
 
 
 def _without(texts: pa.Array, misfits: Mapping[int, str]) -> pa.Array:

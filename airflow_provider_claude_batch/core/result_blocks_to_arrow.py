@@ -186,29 +186,37 @@ _WIRE_SCHEMA = pa.schema([(name, _arrow_type(shape)) for name, shape in RESULT_L
 
 
 def _flat(lines: pa.StructArray) -> pa.RecordBatch:
-    result_type = pc.struct_field(lines, ["result", "type"])
-    message = pc.struct_field(lines, ["result", "message"])
-    stop_reason = pc.struct_field(message, "stop_reason")
-    error = pc.struct_field(lines, ["result", "error"])
-    fault_type, fault = _faults(result_type, message)
+    line = _fields(lines)
+    result = _fields(line["result"])
+    message, error = _fields(result["message"]), _fields(result["error"])
+    cause = _fields(error["error"])
+    has_succeeded = pc.fill_null(pc.equal(result["type"], "succeeded"), fill_value=False)
+    fault_type, fault = _faults(result["type"], has_succeeded, result["message"])
     columns = {
-        "custom_id": pc.struct_field(lines, "custom_id"),
-        "result_type": result_type,
-        "outcome": _outcomes(result_type, stop_reason, fault),
-        "text": _joined_text(pc.struct_field(message, "content")),
-        "stop_reason": stop_reason,
-        "error_type": pc.coalesce(pc.struct_field(error, ["error", "type"]), fault_type),
-        "error_message": pc.coalesce(pc.struct_field(error, ["error", "message"]), fault),
-        "request_id": pc.struct_field(error, "request_id"),
-        "model": pc.struct_field(message, "model"),
-        **_usage(pc.struct_field(message, "usage")),
+        "custom_id": line["custom_id"],
+        "result_type": result["type"],
+        "outcome": _outcomes(result["type"], has_succeeded, message["stop_reason"], fault),
+        "text": _joined_text(message["content"]),
+        "stop_reason": message["stop_reason"],
+        "error_type": pc.coalesce(cause["type"], fault_type),
+        "error_message": pc.coalesce(cause["message"], fault),
+        "request_id": error["request_id"],
+        "model": message["model"],
+        **_usage(_fields(message["usage"])),
     }
     return pa.RecordBatch.from_arrays([columns[name] for name in LINE_SCHEMA.names], schema=LINE_SCHEMA)
 
 
-def _faults(result_type: pa.Array, message: pa.Array) -> tuple[pa.Array, pa.Array]:
+def _fields(objects: pa.StructArray) -> dict[str, pa.Array]:
+    """Return an object's fields by name, null where the object is."""
+    names = [objects.type.field(i).name for i in range(objects.type.num_fields)]
+    return dict(zip(names, objects.flatten(), strict=True))
+
+
+def _faults(
+    result_type: pa.Array, has_succeeded: pa.Array, message: pa.StructArray
+) -> tuple[pa.Array, pa.Array]:
     """Return type and words of what keeps a line from being a result of the API's."""
-    has_succeeded = pc.fill_null(pc.equal(result_type, "succeeded"), fill_value=False)
     is_empty = pc.and_(has_succeeded, message.is_null())
     is_known = pc.or_(has_succeeded, pc.is_in(result_type, value_set=_NOT_SUCCEEDED))
     none = pa.scalar(None, pa.string())
@@ -222,51 +230,50 @@ def _faults(result_type: pa.Array, message: pa.Array) -> tuple[pa.Array, pa.Arra
     return kinds, words
 
 
-def _outcomes(result_type: pa.Array, stop_reason: pa.Array, fault: pa.Array) -> pa.Array:
+def _outcomes(
+    result_type: pa.Array, has_succeeded: pa.Array, stop_reason: pa.Array, fault: pa.Array
+) -> pa.Array:
     refused = pc.fill_null(pc.equal(stop_reason, "refusal"), fill_value=False)
     truncated = pc.is_in(stop_reason, value_set=_TRUNCATED)
     answered = pc.if_else(refused, "refused", pc.if_else(truncated, "truncated", "ok"))
-    has_succeeded = pc.fill_null(pc.equal(result_type, "succeeded"), fill_value=False)
     told = pc.if_else(has_succeeded, answered, result_type)
     return pc.if_else(fault.is_valid(), "errored", told)
 
 
 def _joined_text(content: pa.ListArray) -> pa.Array:
     """Return all text blocks of each answer joined; null where there is none."""
-    blocks = content.flatten()
-    texts = pc.struct_field(blocks, "text")
-    is_text = pc.and_(
-        pc.fill_null(pc.equal(pc.struct_field(blocks, "type"), "text"), False), texts.is_valid()
-    )
-    rows = pc.list_parent_indices(content).filter(is_text).to_numpy()
+    block = _fields(content.flatten())
+    texts = block["text"]
+    is_text = pc.and_(pc.fill_null(pc.equal(block["type"], "text"), False), texts.is_valid())
+    places = np.flatnonzero(is_text)
+    rows = pc.list_parent_indices(content).to_numpy()[places]
     counts = np.bincount(rows, minlength=len(content))
+    if counts.max(initial=0) <= 1:
+        only = np.zeros(len(content), np.int64)
+        only[rows] = places
+        return texts.take(pa.array(only, mask=counts == 0))
     offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
     joined = pc.binary_join(pa.ListArray.from_arrays(pa.array(offsets), texts.filter(is_text)), "")
     return pc.if_else(pa.array(counts > 0), joined, pa.scalar(None, pa.string()))
 
 
-def _usage(usage: pa.Array) -> dict[str, pa.Array]:
-    def count(*path: str) -> pa.Array:
-        return pc.struct_field(usage, list(path))
-
+def _usage(usage: dict[str, pa.Array]) -> dict[str, pa.Array]:
     # Without a breakdown by lifetime, all that was written was written for five minutes, the API's default.
-    written = (
-        count("cache_creation", "ephemeral_5m_input_tokens"),
-        count("cache_creation", "ephemeral_1h_input_tokens"),
-    )
+    creation = _fields(usage["cache_creation"])
+    written = creation["ephemeral_5m_input_tokens"], creation["ephemeral_1h_input_tokens"]
     has_breakdown = pc.or_(written[0].is_valid(), written[1].is_valid())
     # Errored, canceled and expired requests have no usage and are not billed.
     # https://platform.claude.com/docs/en/build-with-claude/batch-processing, read 2026-09-26.
     counts = {
-        "input": count("input_tokens"),
-        "output": count("output_tokens"),
-        "cache_write_5m": pc.if_else(has_breakdown, written[0], count("cache_creation_input_tokens")),
+        "input": usage["input_tokens"],
+        "output": usage["output_tokens"],
+        "cache_write_5m": pc.if_else(has_breakdown, written[0], usage["cache_creation_input_tokens"]),
         "cache_write_1h": written[1],
-        "cache_read": count("cache_read_input_tokens"),
-        "thinking": count("output_tokens_details", "thinking_tokens"),
+        "cache_read": usage["cache_read_input_tokens"],
+        "thinking": _fields(usage["output_tokens_details"])["thinking_tokens"],
     }
     return {
         **{f"{kind}_tokens": pc.fill_null(counts[kind], 0) for kind in _COUNTS},
-        "service_tier": count("service_tier"),
-        "inference_geo": count("inference_geo"),
+        "service_tier": usage["service_tier"],
+        "inference_geo": usage["inference_geo"],
     }
