@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 from airflow.sdk import BaseHook
 
 from airflow_provider_claude_batch.errors import ClaudeBatchInputError
+from airflow_provider_claude_batch.hooks.answers import parsed
 from airflow_provider_claude_batch.hooks.listing import list_batches
 from airflow_provider_claude_batch.hooks.refusals import lost, refused_or_uncertain, uncertain
 from airflow_provider_claude_batch.hooks.result_stream import (
@@ -175,6 +176,9 @@ class ClaudeBatchHook(BaseHook):
             raise refused_or_uncertain(error, body) from None
         except anthropic.APIError as error:
             raise lost(error, body) from None
+        except ValueError:
+            # What is said to be JSON and is none; its words are not repeated.
+            raise uncertain("an answer that is no JSON") from None
         if not isinstance(batch, MessageBatch) or not _is_whole(batch):
             # A gateway that answers 200 with something of its own; the SDK builds a batch of anything.
             raise uncertain("an answer that is no batch")
@@ -187,7 +191,10 @@ class ClaudeBatchHook(BaseHook):
         :param batch_id: Of any batch of the workspace.
         :raises anthropic.APIError: The API cannot be asked, or has no such batch.
         """
-        return self.client.messages.batches.retrieve(batch_id)
+        from anthropic.types.messages import MessageBatch
+
+        answer = self.client.messages.batches.with_raw_response.retrieve(batch_id)
+        return parsed(answer, MessageBatch, "id", "processing_status", "created_at")
 
     def cancel_batch(self, batch_id: str) -> MessageBatch:
         """

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from airflow_provider_claude_batch.core.check_request import Circumstances, ModelFacts
+from airflow_provider_claude_batch.hooks.answers import parsed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,6 +42,7 @@ class ModelCatalog:
     def ask(self, model: str) -> bool:
         """Ask about a model that was not asked about; ``False`` where :data:`MAX_MODELS` others were."""
         from anthropic import APIError, NotFoundError
+        from anthropic.types import ModelInfo
 
         if model in self._asked:
             return True
@@ -48,7 +50,8 @@ class ModelCatalog:
             return False
         self._asked.add(model)
         try:
-            self.facts[model] = to_facts(self._client.models.retrieve(model))
+            answer = self._client.models.with_raw_response.retrieve(model)
+            self.facts[model] = to_facts(parsed(answer, ModelInfo, "id"))
         except NotFoundError as error:
             if error.type == "not_found_error":
                 self.unknown[model] = error.request_id
@@ -57,13 +60,16 @@ class ModelCatalog:
         return True
 
     def list_ids(self) -> list[str]:
-        """Return the ids of the API's models, or none where it lists none."""
+        """Return the ids of the API's models, or none where it lists none, as behind some gateways."""
         from anthropic import APIError
+        from anthropic.pagination import SyncPage
+        from anthropic.types import ModelInfo
 
         try:
-            return [model.id for model in self._client.models.list(limit=1000)]
+            page = parsed(self._client.models.with_raw_response.list(limit=1000), SyncPage[ModelInfo], "data")
         except APIError:
             return []
+        return [model.id for model in page.data]
 
 
 def to_circumstances(client: Anthropic, catalog: ModelCatalog, *, betas: Sequence[str]) -> Circumstances:

@@ -119,7 +119,9 @@ def _error_code(error: APIStatusError) -> str | None:
 def is_temporary(error: Exception) -> bool:
     """Say so of a read's error that is no answer of the API, or one that passes by itself."""
     status = getattr(error, "status_code", None)
-    return status is None or status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in _READ_AGAIN
+    if status is None or status < HTTPStatus.BAD_REQUEST:
+        return True
+    return status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in _READ_AGAIN
 
 
 def retry_after(error: BaseException) -> float | None:

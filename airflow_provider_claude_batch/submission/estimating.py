@@ -16,6 +16,8 @@ import msgspec
 from airflow_provider_claude_batch.core.estimate import Estimate, SampledRequest, estimate
 from airflow_provider_claude_batch.core.requests_to_shards import body_bytes
 from airflow_provider_claude_batch.core.sampling import sample_positions
+from airflow_provider_claude_batch.hooks.answers import parsed
+from airflow_provider_claude_batch.hooks.request_log import no_line_a_request
 from airflow_provider_claude_batch.submission import names
 from airflow_provider_claude_batch.submission.request_lines import written_lines
 
@@ -157,18 +159,20 @@ def _count_prefix(params: JsonObject, client: Anthropic, *, betas: Sequence[str]
 
 
 def _count(params: JsonObject, client: Anthropic, *, betas: Sequence[str]) -> int:
+    from anthropic.types import MessageTokensCount
     from anthropic.types.beta.message_count_tokens_params import MessageCountTokensParams
 
     # max_tokens, metadata and others of a request are refused here.
     names_taken = MessageCountTokensParams.__annotations__.keys() - _HEADERS
     counted = {name: value for name, value in params.items() if name in names_taken}
-    answer = client.messages.count_tokens(
-        model=str(counted.pop("model")),
-        messages=cast("list[MessageParam]", counted.pop("messages")),
-        extra_body=counted,
-        extra_headers={"anthropic-beta": ",".join(betas)} if betas else None,
-    )
-    return answer.input_tokens
+    with no_line_a_request():
+        answer = client.messages.with_raw_response.count_tokens(
+            model=str(counted.pop("model")),
+            messages=cast("list[MessageParam]", counted.pop("messages")),
+            extra_body=counted,
+            extra_headers={"anthropic-beta": ",".join(betas)} if betas else None,
+        )
+    return parsed(answer, MessageTokensCount, "input_tokens").input_tokens
 
 
 def _sampled(line: bytes, params: JsonObject, tokens: int, prefix: _Prefix | None) -> SampledRequest:

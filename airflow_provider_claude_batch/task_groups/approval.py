@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 
+from airflow_provider_claude_batch.errors import ClaudeBatchInputError
 from airflow_provider_claude_batch.operators.submit import ClaudeBatchSubmitOperator
 from airflow_provider_claude_batch.sensors.batch import ClaudeBatchSensor
 from airflow_provider_claude_batch.task_groups.pipeline import (
@@ -70,9 +71,12 @@ def claude_batch_with_approval(
         or ``response_timeout`` with ``defaults="Reject"``.
     :param outlets: Assets that the load updates.
     :param default_args: What is for all tasks, such as ``retries`` or ``pool``.
-    :param arguments: As :func:`~.pipeline.claude_batch_pipeline` takes them.
+    :param arguments: As :func:`~.pipeline.claude_batch_pipeline` takes them, but for ``plan_only`` and
+        ``expand``: each plan has an approval of its own.
     :raises ClaudeBatchInputError: An argument is none of these.
     """
+    if "plan_only" in arguments:
+        raise ClaudeBatchInputError("plan_only: what is approved is sent. Nothing was sent.")
     given = {"deferrable": True, "destination": destination, **arguments}
     check_arguments([*given], operators=_OPERATORS)
 

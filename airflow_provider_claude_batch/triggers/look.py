@@ -8,10 +8,7 @@ a second as the SDK's models.
 from __future__ import annotations
 
 import asyncio
-import logging
 import math
-from contextlib import contextmanager
-from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime
 from http import HTTPStatus
@@ -20,9 +17,10 @@ from typing import TYPE_CHECKING, TypeVar
 import msgspec
 
 from airflow_provider_claude_batch.core.limits import EXPIRES_AFTER, MAX_LIST_LIMIT
+from airflow_provider_claude_batch.hooks.request_log import no_line_a_request
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     import httpx2
     from anthropic import AsyncAnthropic
@@ -35,8 +33,6 @@ _TIMEOUT_SECONDS = 60.0
 
 #: Statuses below 500 that are about the connection, not about the batch that was asked for.
 _ABOUT_THE_CONNECTION = (401, 403, 408, 429)
-
-_is_looking: ContextVar[bool] = ContextVar("claude_batch_is_looking", default=False)
 
 
 class _Counts(msgspec.Struct, gc=False):
@@ -245,18 +241,3 @@ def _seen(batch: _Batch) -> SeenBatch:
             f"{counts.canceled} canceled, {counts.expired} expired"
         ),
     )
-
-
-@contextmanager
-def no_line_a_request() -> Iterator[None]:
-    """Keep the HTTP client's line for every request out of the log while a look is made."""
-    logging.getLogger("httpx2").addFilter(_is_wanted)
-    token = _is_looking.set(True)
-    try:
-        yield
-    finally:
-        _is_looking.reset(token)
-
-
-def _is_wanted(record: logging.LogRecord) -> bool:
-    return record.levelno > logging.INFO or not _is_looking.get()

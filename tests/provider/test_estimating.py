@@ -67,6 +67,17 @@ def test_a_few_requests_are_all_counted(submission, emulator):
     assert found.input_tokens == Interval(tokens, tokens, tokens)
 
 
+def test_the_log_has_no_line_for_each_call(submission, emulator, caplog):
+    submission.snapshot()
+    caplog.set_level("INFO")
+    caplog.clear()
+    assert estimated(submission) is not None
+    assert emulator.calls.count_of("count_tokens") > 1
+    assert "HTTP Request" not in caplog.text
+    submission.hook.list_batches()
+    assert "HTTP Request" in caplog.text
+
+
 def test_earlier_answers_make_it_narrower(submission):
     submission.snapshot()
     narrow = estimated(submission, output=output_of_runs([(100, 1_000)]))

@@ -5,6 +5,7 @@ import pytest
 from airflow.sdk import DAG
 
 from airflow_provider_claude_batch.errors import ClaudeBatchInputError
+from airflow_provider_claude_batch.task_groups.approval import claude_batch_with_approval
 from airflow_provider_claude_batch.task_groups.pipeline import claude_batch_pipeline
 from tests.provider.dag_runs import DAGS, metadata_database, run_dag
 
@@ -83,6 +84,13 @@ def test_all_three_tasks_wait_in_the_triggerer_unless_told_otherwise(dags):
 def test_an_argument_of_no_task_is_refused(arguments, message):
     with DAG(dag_id="d", schedule=None), pytest.raises(ClaudeBatchInputError, match=message):
         claude_batch_pipeline(destination="out", **arguments)
+
+
+@pytest.mark.parametrize("arguments", [{"plan_only": True}, {"expand": {"parameters": [{}]}}])
+def test_an_approval_is_for_one_plan_that_is_sent(arguments):
+    (name,) = arguments
+    with DAG(dag_id="d", schedule=None), pytest.raises(ClaudeBatchInputError, match=f"^{name}: "):
+        claude_batch_with_approval(destination="out", **arguments)
 
 
 def test_what_is_approved_is_sent_with_its_cap_and_without_a_second_query(dags):
