@@ -16,6 +16,7 @@ from airflow.sdk import BaseHook
 
 from airflow_provider_claude_batch.errors import ClaudeBatchInputError
 from airflow_provider_claude_batch.hooks.answers import parsed
+from airflow_provider_claude_batch.hooks.async_client import open_async_client
 from airflow_provider_claude_batch.hooks.listing import list_batches
 from airflow_provider_claude_batch.hooks.refusals import lost, refused_or_uncertain, uncertain
 from airflow_provider_claude_batch.hooks.result_stream import (
@@ -118,15 +119,7 @@ class ClaudeBatchHook(BaseHook):
 
     async def get_async_conn(self) -> AsyncAnthropic:
         """Return a new asynchronous client; the caller closes it."""
-        from asgiref.sync import sync_to_async
-
-        # Importing the SDK takes seconds, in which an event loop would stand still; and on Python 3.11 the
-        # first read of `platform` takes a lock that a thread of the official trigger may hold while it waits
-        # for this loop. Not by asyncio's own threads: a thread that does not know this loop asks Airflow 3.1
-        # for the connection by another one, and a triggerer that asks for something else meanwhile ends.
-        official = await sync_to_async(lambda: self._official, thread_sensitive=False)()
-        await sync_to_async(lambda: official.platform, thread_sensitive=False)()
-        return cast("AsyncAnthropic", await official.get_async_conn())
+        return await open_async_client(lambda: self._official)
 
     def test_connection(self) -> tuple[bool, str]:
         """Ask for one page of batches: free, and needs what a submission needs."""

@@ -183,3 +183,34 @@ def test_the_connection_is_asked_for_beside_the_event_loop_by_a_thread_that_know
     assert client == "client"
     assert thread != threading.get_ident()
     assert known is running
+
+
+def test_a_lookup_of_the_connection_that_has_begun_is_not_given_up_with_its_trigger():
+    class Client:
+        """Says when it was closed."""
+
+        async def close(self):
+            closed.set()
+
+    class Slow(_Official):
+        """Answers when it is told to."""
+
+        async def get_async_conn(self):
+            asking.set()
+            await answer.wait()
+            return Client()
+
+    hook = ClaudeBatchHook()
+    hook._official = Slow()
+
+    async def cancel_meanwhile():
+        trigger = asyncio.create_task(hook.get_async_conn())
+        await asking.wait()
+        trigger.cancel()
+        await asyncio.wait([trigger])
+        answer.set()
+        await asyncio.wait_for(closed.wait(), 5)
+        return trigger.cancelled()
+
+    asking, answer, closed = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    assert asyncio.run(cancel_meanwhile())
