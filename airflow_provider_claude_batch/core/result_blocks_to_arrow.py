@@ -243,10 +243,12 @@ def _outcomes(
 def _joined_text(content: pa.ListArray) -> pa.Array:
     """Return all text blocks of each answer joined; null where there is none."""
     block = _fields(content.flatten())
-    texts = block["text"]
+    texts, parents = block["text"], pc.list_parent_indices(content).to_numpy()
+    if len(parents) != len(texts):
+        raise AssertionError("content blocks of an answer that is null")
     is_text = pc.and_(pc.fill_null(pc.equal(block["type"], "text"), False), texts.is_valid())
     places = np.flatnonzero(is_text)
-    rows = pc.list_parent_indices(content).to_numpy()[places]
+    rows = parents[places]
     counts = np.bincount(rows, minlength=len(content))
     if counts.max(initial=0) <= 1:
         only = np.zeros(len(content), np.int64)

@@ -10,21 +10,23 @@ if TYPE_CHECKING:
 _Said = TypeVar("_Said", bound="BaseModel")
 
 
-def parsed(answer: APIResponse[_Said], kind: type[_Said], *needed: str) -> _Said:
+def parsed(answer: APIResponse[_Said], kind: type[_Said], **needed: type) -> _Said:
     """
     Return what the API said. The SDK itself makes a model of anything that is JSON, and a text of the rest.
 
     :param answer: Of ``with_raw_response``.
     :param kind: What the API answers this call with.
-    :param needed: Fields that are there in every answer of the API's.
+    :param needed: Fields that every answer of the API's has, each with its type.
     :raises anthropic.APIResponseValidationError: It is something else.
     """
     from anthropic import APIResponseValidationError
 
     try:
         said: Any = answer.parse()
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         said = None
-    if not isinstance(said, kind) or not said.model_fields_set.issuperset(needed):
-        raise APIResponseValidationError(answer.http_response, body=None)
-    return said
+    if isinstance(said, kind) and all(
+        isinstance(getattr(said, name, None), type_) for name, type_ in needed.items()
+    ):
+        return said
+    raise APIResponseValidationError(answer.http_response, body=None)

@@ -169,7 +169,7 @@ class ClaudeBatchHook(BaseHook):
             raise refused_or_uncertain(error, body) from None
         except anthropic.APIError as error:
             raise lost(error, body) from None
-        except ValueError:
+        except (ValueError, RecursionError):
             # What is said to be JSON and is none; its words are not repeated.
             raise uncertain("an answer that is no JSON") from None
         if not isinstance(batch, MessageBatch) or not _is_whole(batch):
@@ -184,10 +184,17 @@ class ClaudeBatchHook(BaseHook):
         :param batch_id: Of any batch of the workspace.
         :raises anthropic.APIError: The API cannot be asked, or has no such batch.
         """
-        from anthropic.types.messages import MessageBatch
+        from anthropic.types.messages import MessageBatch, MessageBatchRequestCounts
 
         answer = self.client.messages.batches.with_raw_response.retrieve(batch_id)
-        return parsed(answer, MessageBatch, "id", "processing_status", "created_at")
+        return parsed(
+            answer,
+            MessageBatch,
+            id=str,
+            processing_status=str,
+            created_at=datetime,
+            request_counts=MessageBatchRequestCounts,
+        )
 
     def cancel_batch(self, batch_id: str) -> MessageBatch:
         """

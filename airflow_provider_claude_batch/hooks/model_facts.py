@@ -9,7 +9,7 @@ from airflow_provider_claude_batch.core.check_request import Circumstances, Mode
 from airflow_provider_claude_batch.hooks.answers import parsed
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from anthropic import Anthropic
     from anthropic.types import ModelInfo
@@ -51,7 +51,7 @@ class ModelCatalog:
         self._asked.add(model)
         try:
             answer = self._client.models.with_raw_response.retrieve(model)
-            self.facts[model] = to_facts(parsed(answer, ModelInfo, "id"))
+            self.facts[model] = to_facts(parsed(answer, ModelInfo, id=str))
         except NotFoundError as error:
             if error.type == "not_found_error":
                 self.unknown[model] = error.request_id
@@ -66,10 +66,12 @@ class ModelCatalog:
         from anthropic.types import ModelInfo
 
         try:
-            page = parsed(self._client.models.with_raw_response.list(limit=1000), SyncPage[ModelInfo], "data")
+            page = parsed(
+                self._client.models.with_raw_response.list(limit=1000), SyncPage[ModelInfo], data=list
+            )
+            return [model.id for model in page if isinstance(getattr(model, "id", None), str)]
         except APIError:
             return []
-        return [model.id for model in page.data]
 
 
 def to_circumstances(client: Anthropic, catalog: ModelCatalog, *, betas: Sequence[str]) -> Circumstances:
@@ -89,29 +91,35 @@ def to_circumstances(client: Anthropic, catalog: ModelCatalog, *, betas: Sequenc
 
 
 def to_facts(info: ModelInfo) -> ModelFacts:
-    """Return what matters of a model to whoever sends batches to it."""
+    """
+    Return what matters of a model to whoever sends batches to it.
+
+    :param info: With the ``id``; what else is not as the API says it is not known.
+    """
+    said = info.to_dict(warnings=False)
     match = _VERSION.search(info.id)
-    capabilities = info.capabilities
-    types = capabilities.thinking.types if capabilities else None
+    line, max_tokens = said.get("line"), said.get("max_tokens")
+    capabilities = _object(said.get("capabilities"))
+    thinking_types = _object(_object(capabilities.get("thinking")).get("types"))
     return ModelFacts(
         model=info.id,
-        lifecycle=info.lifecycle,
-        line=info.line,
+        lifecycle=str(said.get("lifecycle") or "active"),
+        line=line if isinstance(line, str) else None,
         version=(int(match[1]), int(match[2] or 0)) if match else None,
-        max_tokens=info.max_tokens,
+        max_tokens=max_tokens if isinstance(max_tokens, int) else None,
         lacks=frozenset(
             name
             for name in _CHECKED_CAPABILITIES
-            if capabilities and not getattr(capabilities, name).supported
+            if _object(capabilities.get(name)).get("supported") is False
         ),
         thinking_types=frozenset(
-            name for name, support in (types.to_dict().items() if types else ()) if _is_supported(support)
+            name for name, support in thinking_types.items() if _object(support).get("supported")
         ),
     )
 
 
-def _is_supported(support: object) -> bool:
-    return isinstance(support, dict) and bool(support.get("supported"))
+def _object(value: object) -> Mapping[str, object]:
+    return value if isinstance(value, dict) else {}
 
 
 def _known_params() -> frozenset[str]:

@@ -172,7 +172,7 @@ def _count(params: JsonObject, client: Anthropic, *, betas: Sequence[str]) -> in
             extra_body=counted,
             extra_headers={"anthropic-beta": ",".join(betas)} if betas else None,
         )
-    return parsed(answer, MessageTokensCount, "input_tokens").input_tokens
+    return parsed(answer, MessageTokensCount, input_tokens=int).input_tokens
 
 
 def _sampled(line: bytes, params: JsonObject, tokens: int, prefix: _Prefix | None) -> SampledRequest:

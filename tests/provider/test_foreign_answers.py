@@ -6,12 +6,14 @@ import threading
 
 import anthropic
 import pytest
+from anthropic.types import ModelInfo
 
+from airflow_provider_claude_batch.core.check_request import ModelFacts
 from airflow_provider_claude_batch.core.prices import PriceList
 from airflow_provider_claude_batch.errors import SubmissionUncertainError
 from airflow_provider_claude_batch.hooks.batch_body import BatchBody
 from airflow_provider_claude_batch.hooks.claude_batch import ClaudeBatchHook
-from airflow_provider_claude_batch.hooks.model_facts import ModelCatalog
+from airflow_provider_claude_batch.hooks.model_facts import ModelCatalog, to_facts
 from airflow_provider_claude_batch.hooks.refusals import is_temporary
 from airflow_provider_claude_batch.submission.estimating import estimate_submission
 from airflow_provider_claude_batch.submission.manifest_folder import require_plan
@@ -25,9 +27,12 @@ PRICES = PriceList.at(dt.datetime(2026, 11, 22, tzinfo=dt.UTC))
         ("application/json", b'{"status": "ok"}'),
         ("application/json", b"[]"),
         ("application/json", b"null"),
+        ("application/json", b'{"id": null, "data": null, "input_tokens": null}'),
+        ("application/json", b'{"id": 1, "processing_status": "ended", "data": [null, 1, {}]}'),
+        ("application/json", b'{"a":' * 100_000),
         ("application/json", b"<p>Sign in to go on</p>"),
     ],
-    ids=["a page", "an object", "a list", "null", "a page said to be JSON"],
+    ids=["a page", "an object", "a list", "null", "nulls", "other types", "deep", "a page said to be JSON"],
 )
 def gateway(request, monkeypatch):
     """Serve something else than the API at the connection ``gateway``, always with a 200."""
@@ -76,6 +81,12 @@ def test_nothing_is_known_of_a_model(gateway):
     catalog = ModelCatalog(gateway.client)
     assert catalog.ask("claude-haiku-5-5")
     assert (catalog.facts, catalog.unknown, catalog.list_ids()) == ({}, {}, [])
+
+
+@pytest.mark.parametrize("capabilities", [None, 5, [], {}, {"batch": None, "thinking": {"types": 1}}])
+def test_what_is_not_as_the_api_says_it_is_not_known_of_a_model(capabilities):
+    said = {"id": "claude-haiku-5-5", "capabilities": capabilities, "max_tokens": "lots", "line": 3}
+    assert to_facts(ModelInfo.construct(**said)) == ModelFacts(model="claude-haiku-5-5", version=(5, 5))
 
 
 def test_nothing_is_estimated_and_the_log_says_so(submission, gateway, caplog):
