@@ -205,6 +205,7 @@ class QualityGateError(ClaudeBatchRunError):
     :param reason: Which limit or check is broken, with counts and keys and without texts of rows.
     :param outcomes: Rows by outcome.
     :param kept: Where the answers stay, and what judges them again.
+    :param way_out: What else may help, a sentence with a space before it.
     """
 
     def __init__(
@@ -213,12 +214,13 @@ class QualityGateError(ClaudeBatchRunError):
         *,
         outcomes: Mapping[str, int],
         kept: str = "in the manifest folder: a retry judges the same rows again",
+        way_out: str = "",
     ) -> None:
         self.reason = reason
         self.outcomes = dict(outcomes)
         super().__init__(
             f"{reason}. The destination keeps what it had. The answers are paid for and stay {kept}, and "
-            "pays for nothing twice."
+            f"pays for nothing twice.{way_out}"
         )
 
 

@@ -317,6 +317,7 @@ class Receipt:
         read, 0 to 1; ``None`` where nothing was.
     :param rounds: Rounds in all.
     :param reused_rows: Rows whose answers were paid for earlier.
+    :param billed_rows: Rows whose answers the tokens are of; ``None`` in a receipt that does not say it.
     :param schema_version: Of the record.
     """
 
@@ -342,6 +343,7 @@ class Receipt:
     cache_hit_rate: float | None = None
     rounds: int = 1
     reused_rows: int = 0
+    billed_rows: int | None = None
     schema_version: int = SCHEMA_VERSION
 
 

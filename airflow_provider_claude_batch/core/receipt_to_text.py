@@ -27,7 +27,7 @@ def receipt_to_text(receipt: Receipt) -> str:
     lines = [
         f"{name}: {receipt.rows:,} rows published",
         "",
-        f"- rows: {_outcomes(receipt)}",
+        f"- rows: {outcomes_to_text(receipt)}",
         f"- tokens: {_tokens(receipt)}",
         f"- cost: {_cost(receipt)}",
         f"- {receipt.model}, {_count(len(receipt.batch_ids), 'batch', 'batches')}, {_time(receipt)}",
@@ -48,7 +48,8 @@ def seconds_to_text(seconds: float) -> str:
     return f"{minutes // _MINUTE} h {minutes % _MINUTE} min"
 
 
-def _outcomes(receipt: Receipt) -> str:
+def outcomes_to_text(receipt: Receipt) -> str:
+    """Return ``28 ok, 2 refused; 20 paid for earlier``."""
     text = ", ".join(f"{count:,} {outcome}" for outcome, count in receipt.outcomes.items()) or "none"
     return f"{text}; {receipt.reused_rows:,} paid for earlier" if receipt.reused_rows else text
 

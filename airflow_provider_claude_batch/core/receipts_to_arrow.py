@@ -51,6 +51,7 @@ RECEIPTS_SCHEMA = pa.schema(
         ("batch_ids", pa.list_(pa.string())),
         ("batch_seconds", pa.list_(pa.float64())),
         ("files", pa.list_(pa.string())),
+        ("billed_rows", pa.int64()),
     ]
 )
 
@@ -82,6 +83,7 @@ def _to_row(receipt: Receipt) -> dict[str, object]:
         "batch_ids": receipt.batch_ids,
         "batch_seconds": receipt.batch_seconds,
         "files": receipt.files,
+        "billed_rows": receipt.billed_rows,
     }
 
 

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 #: Kinds of tokens, as their columns are called without our prefix and suffix.
 TOKEN_KINDS = ("input", "output", "cache_write_5m", "cache_write_1h", "cache_read", "thinking")
 
+#: Outcomes that cost nothing, of requests that were sent.
+UNBILLED_OUTCOMES = ("errored", "expired", "canceled", "missing")
+
 #: Keys kept of each outcome but ok, so that a person can look at some of its rows.
 SAMPLE_KEYS = 5
 
@@ -37,6 +40,7 @@ class Tally:
     :param unpriced: Rows whose cost is not known.
     :param rounds: Most rounds that a row has gone through.
     :param reused: Rows whose answer was paid for earlier.
+    :param billed: Rows whose answer the tokens are of.
     :param samples: Up to five keys of each outcome but ``ok``, as ``column=value``; never a text of the row.
     """
 
@@ -48,6 +52,7 @@ class Tally:
     unpriced: int = 0
     rounds: int = 0
     reused: int = 0
+    billed: int = 0
     samples: dict[str, list[str]] = field(default_factory=dict)
 
     @property
@@ -71,6 +76,7 @@ class Tally:
             self.outcomes[count["values"]] += count["counts"]
         for kind in TOKEN_KINDS:
             self.tokens[kind] += pc.sum(rows.column(f"claude_{kind}_tokens"), min_count=0).as_py()
+        self.billed += count_billed(rows.column("claude_output_tokens"))
         cost = rows.column("claude_cost_usd")
         self.cost_usd += pc.sum(cost, min_count=0).as_py()
         self.unpriced += cost.null_count
@@ -85,6 +91,13 @@ class Tally:
                 continue
             positions = _positions(outcomes, outcome, SAMPLE_KEYS - len(found))
             self.samples[outcome] = found + [_key_text(rows, at, self._naming) for at in positions]
+
+
+def count_billed(output_tokens: pa.Array | pa.ChunkedArray) -> int:
+    """Return how many rows have an answer that was billed: one without a token of output is none."""
+    import pyarrow.compute as pc
+
+    return int(pc.sum(pc.greater(output_tokens, 0), min_count=0).as_py())
 
 
 def _plain(column: pa.Array) -> pa.Array:

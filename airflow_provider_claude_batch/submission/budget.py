@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from airflow_provider_claude_batch.core.estimate import to_usd
 from airflow_provider_claude_batch.errors import CostCapError, CostCapReachedError, ResultsIncompleteError
 from airflow_provider_claude_batch.submission import names
 from airflow_provider_claude_batch.submission.land_taken import is_paid_elsewhere, land, land_batch
@@ -94,16 +95,16 @@ class Budget:
         spent = self._spent(besides=(record.index, shard.index))
         if spent.billed + spent.in_flight + needs <= self.cap_usd:
             return None
-        asks = f"shard {shard.index} may cost ${needs:.2f}, and max_cost_usd is ${self.cap_usd:.2f}"
+        asks = f"shard {shard.index} may cost {to_usd(needs)}, and max_cost_usd is {to_usd(self.cap_usd)}"
         if spent.in_flight:
             return Pause.for_the_cap(
-                f"${spent.billed:.2f} are billed, up to ${spent.in_flight:.2f} are in flight, {asks}",
+                f"{to_usd(spent.billed)} are billed, up to {to_usd(spent.in_flight)} are in flight, {asks}",
                 batch_ids=spent.running,
             )
-        short = f"${spent.billed + needs - self.cap_usd:.2f} short"
+        short = f"{to_usd(spent.billed + needs - self.cap_usd)} short"
         if spent.billed or self._is_begun():
             raise CostCapReachedError(
-                f"${spent.billed:.2f} are billed, {asks}: {short}. The rest is not sent; what is answered "
+                f"{to_usd(spent.billed)} are billed, {asks}: {short}. The rest is not sent; what is answered "
                 "stays in the manifest folder. With a higher max_cost_usd, a clear of the task sends what is "
                 "left."
             )

@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from airflow_provider_claude_batch.core.receipt_money import to_money
+from airflow_provider_claude_batch.core.tally import UNBILLED_OUTCOMES
 from airflow_provider_claude_batch.errors import QualityGateError
 from airflow_provider_claude_batch.submission.checks import run_checks
 from airflow_provider_claude_batch.submission.final_rows import final_file, final_rows, final_schema
@@ -18,7 +19,7 @@ from airflow_provider_claude_batch.submission.savings import reuse_saving
 from airflow_provider_claude_batch.submission.unpublished import tell_unpublished
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from airflow_provider_claude_batch.core.gate import Gate
@@ -32,6 +33,16 @@ if TYPE_CHECKING:
     from airflow_provider_claude_batch.submission.manifest_folder import ManifestFolder
     from airflow_provider_claude_batch.submission.publish import Destination
     from airflow_provider_claude_batch.submission.receipt import TaskInstanceNames
+
+
+def _way_out(outcomes: Mapping[str, int]) -> str:
+    unbilled = sum(outcomes.get(outcome, 0) for outcome in UNBILLED_OUTCOMES)
+    if not unbilled:
+        return ""
+    return (
+        f" A clear of the submit task asks {unbilled} of the rows again, which were not billed, and takes "
+        "the answers of the others."
+    )
 
 
 def publish_submission(
@@ -60,7 +71,9 @@ def publish_submission(
         refusal = gate.refusal(tally) or run_checks(checks, dataset)
         if refusal is not None:
             stopped = f". No further round was sent: {rounds_stopped}" if rounds_stopped else ""
-            raise QualityGateError(f"{refusal}{stopped}", outcomes=tally.outcomes)
+            raise QualityGateError(
+                f"{refusal}{stopped}", outcomes=tally.outcomes, way_out=_way_out(tally.outcomes)
+            )
 
     schema = final_schema(folder, rounds[0], plan.settings.output_schema, keep_content=plan.keep_content)
     row_count = plan.row_count * plan.settings.samples_per_row

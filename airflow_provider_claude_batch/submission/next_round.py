@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from airflow_provider_claude_batch.core.custom_ids import renumbered_custom_id
+from airflow_provider_claude_batch.core.estimate import to_usd
 from airflow_provider_claude_batch.core.manifest import Round
 from airflow_provider_claude_batch.core.round_decision import (
     NextStep,
@@ -154,7 +155,7 @@ def _too_dear(shards: list[ShardRecord], usd_left: Decimal | None) -> str | None
     if needs <= usd_left:
         return None
     requests = sum(shard.requests for shard in shards)
-    return f"{requests} requests may cost ${needs:.2f}, and max_cost_usd leaves ${usd_left:.2f}"
+    return f"{requests} requests may cost {to_usd(needs)}, and max_cost_usd leaves {to_usd(usd_left)}"
 
 
 def previous_custom_ids(folder: ManifestFolder, record: Round, shards: Iterable[ShardRecord]) -> pa.Array:

@@ -72,6 +72,7 @@ def make_receipt(
             usd for usd in (estimated and (estimated.usd_low, estimated.usd_high)) or () if usd is not None
         ],
         reused_rows=tally.reused,
+        billed_rows=tally.billed,
     )
 
 

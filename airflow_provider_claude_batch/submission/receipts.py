@@ -85,10 +85,12 @@ def usual_output(plan: Plan, *, dag_id: str, now: datetime) -> OutputPerRequest 
     runs: list[tuple[int, int]] = []
     for receipt in read_receipts(Folder.at(plan.staging_root), since=since, on_unreadable=_ignore):
         if receipt.dag_id == dag_id and receipt.model == plan.settings.model:
-            # Rows that were not asked have no tokens, or those of an earlier run.
-            asked = receipt.rows - receipt.reused_rows - receipt.outcomes.get("rejected", 0)
-            if asked > 0:
-                runs.append((asked, receipt.tokens.get("output", 0)))
+            answered = receipt.billed_rows
+            if answered is None:
+                # Rows that were not asked have no tokens.
+                answered = receipt.rows - receipt.reused_rows - receipt.outcomes.get("rejected", 0)
+            if answered > 0:
+                runs.append((answered, receipt.tokens.get("output", 0)))
         if len(runs) == _MAX_RUNS:
             break
     return output_of_runs(runs)

@@ -14,7 +14,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from airflow_provider_claude_batch.core.receipt_money import Money, to_money
-from airflow_provider_claude_batch.core.tally import TOKEN_KINDS, Tally
+from airflow_provider_claude_batch.core.tally import TOKEN_KINDS, Tally, count_billed
 from airflow_provider_claude_batch.errors import ManifestUnreadableError
 from airflow_provider_claude_batch.submission import names
 from airflow_provider_claude_batch.submission.generations import is_told, untold_generations
@@ -169,6 +169,7 @@ def _add(tally: Tally, rows: pa.Table, prefix: str, sign: int = 1) -> None:
     tally.rows += sign * rows.num_rows
     tally.unpriced += sign * cost.null_count
     tally.cost_usd += sign * Decimal(pc.sum(cost, min_count=0).as_py())
+    tally.billed += sign * count_billed(rows.column(f"{prefix}output_tokens"))
     for outcome, count in outcomes.items():
         tally.outcomes[outcome] += sign * count
     for kind in TOKEN_KINDS:

@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_claude_batch.core.estimate import to_usd
+from airflow_provider_claude_batch.core.receipt_to_text import outcomes_to_text
 from airflow_provider_claude_batch.submission.rounds import (
     LandedShard,
     RoundBegun,
@@ -48,7 +49,7 @@ def log_receipt(operator: BaseOperator, receipt: Receipt) -> None:
         "Published %d rows to %s: %s; %s; %s; rounds: %d",
         receipt.rows,
         ", ".join(receipt.files),
-        ", ".join(f"{count} {outcome}" for outcome, count in receipt.outcomes.items()) or "none",
+        outcomes_to_text(receipt),
         ", ".join(f"{count} {kind} tokens" for kind, count in receipt.tokens.items() if count),
         _cost_text(receipt),
         receipt.rounds,
@@ -68,7 +69,8 @@ def _cost_text(receipt: Receipt) -> str:
     if receipt.list_cost_usd is not None:
         parts.append(f"list price {to_usd(Decimal(receipt.list_cost_usd))}")
     if receipt.estimate_usd:
-        parts.append(f"estimated {' to '.join(to_usd(Decimal(usd)) for usd in receipt.estimate_usd)}")
+        bounds = " to ".join(to_usd(Decimal(usd)) for usd in receipt.estimate_usd)
+        parts.append(f"estimated {bounds}{' for what was sent' if receipt.reused_rows else ''}")
     saved = {name: Decimal(usd) for name, usd in receipt.saved_usd.items() if name != "batch"}
     parts += [f"{name} saved {to_usd(usd)}" for name, usd in saved.items() if usd > 0]
     if receipt.cache_hit_rate is not None:

@@ -113,6 +113,18 @@ def test_rows_that_were_not_asked_say_nothing_of_what_answers_are_like(submissio
     assert (tokens.low, tokens.mid, tokens.high) == (9, 10, 11)
 
 
+def test_answers_are_as_long_as_those_whose_tokens_a_receipt_has(submission, written):
+    root = written(
+        receipt("a", rows=30, tokens={"output": 300}, reused_rows=20, billed_rows=30),
+        receipt("b", rows=10, tokens={"output": 0}, outcomes={"errored": 10}, billed_rows=0),
+        receipt("c", rows=40, tokens={"output": 100}, reused_rows=30, billed_rows=10),
+    )
+    submission.snapshot()
+    plan = dataclasses.replace(require_plan(submission.folder)[0], staging_root=root)
+    tokens = usual_output(plan, dag_id="label", now=NOON).tokens
+    assert (tokens.low, tokens.mid, tokens.high) == (9, 10, 11)
+
+
 def test_without_earlier_runs_nothing_is_known(submission, tmp_path):
     submission.snapshot()
     plan = dataclasses.replace(require_plan(submission.folder)[0], staging_root=str(tmp_path))

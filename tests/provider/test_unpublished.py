@@ -46,7 +46,7 @@ def test_answers_taken_from_a_run_that_was_never_published_are_told_once(run, em
     assert by_name["a"].run_id == "a nöte"
     assert by_name["a"].files == []
     assert by_name["a"].outcomes == {"ok": 5}
-    assert by_name["b"].reused_rows == 4
+    assert (by_name["b"].reused_rows, by_name["b"].billed_rows) == (4, 1)
     assert len(by_name) == 3
 
 
@@ -68,10 +68,24 @@ def test_what_the_gate_refuses_is_told_and_its_dollars_stay_told_once(run, emula
     sums, by_name = told(tmp_path)
     assert sums == billed(emulator)
     assert by_name["a"].outcomes == {"ok": 3, "refused": 2}
+    assert by_name["a"].billed_rows == 5
     run("two", identity="b" * 16)
     sums, by_name = told(tmp_path)
     assert sums == billed(emulator)
     assert by_name["b"].reused_rows == 3
+
+
+def test_the_gate_says_what_asks_the_rows_again_that_were_not_billed(run, emulator):
+    emulator.fail("lines", with_="expired", share=0.5, times=None)
+    with pytest.raises(QualityGateError, match=r"A clear of the submit task asks \d of the rows again"):
+        run("one", identity="a" * 16, checks=lambda table: False)
+
+
+def test_the_gate_names_no_clear_where_every_answer_was_billed(run, emulator):
+    emulator.fail("lines", with_="refusal", count=2)
+    with pytest.raises(QualityGateError) as caught:
+        run("one", identity="a" * 16, checks=lambda table: False)
+    assert "clear" not in str(caught.value)
 
 
 def test_what_a_later_generation_does_not_take_is_told_beside_it(submission, emulator, table, tmp_path):
@@ -92,7 +106,8 @@ def test_what_a_later_generation_does_not_take_is_told_beside_it(submission, emu
     second.publish()
     sums, _ = told(tmp_path)
     assert sums == billed(emulator)
-    assert {receipt.rows for receipt in latest_receipts(read_receipts(Folder.at(str(root))))} == {1, 5}
+    receipts = latest_receipts(read_receipts(Folder.at(str(root))))
+    assert {(receipt.rows, receipt.billed_rows) for receipt in receipts} == {(1, 1), (5, 5)}
 
 
 def test_a_pilot_that_fails_is_told(run_dag, emulator, tmp_path):
