@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from airflow.sdk import BaseOperatorLink
 
+from airflow_provider_claude_batch.errors import ClaudeBatchInputError
+
 if TYPE_CHECKING:
     from airflow.sdk import BaseOperator
     from airflow.sdk.types import TaskInstanceKey
@@ -21,7 +23,11 @@ class ClaudeBatchLink(BaseOperatorLink):
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
         """Return the address, or nothing while the task has no batch."""
-        batch_ids: list[str] = getattr(operator, "linked_batch_ids", [])
+        try:
+            batch_ids: list[str] = getattr(operator, "linked_batch_ids", [])
+        except ClaudeBatchInputError:
+            # The task itself says what is wrong with its arguments.
+            return ""
         return batch_url(batch_ids[0]) if batch_ids else ""
 
 

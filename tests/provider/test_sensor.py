@@ -6,6 +6,7 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowSkipException, TaskDeferred
 
 from airflow_provider_claude_batch.errors import BatchWaitTimeoutError, ClaudeBatchInputError
+from airflow_provider_claude_batch.links.batch import ClaudeBatchLink
 from airflow_provider_claude_batch.sensors.batch import ClaudeBatchSensor
 from tests.provider.submitting import TI, create_batches
 
@@ -37,6 +38,19 @@ def test_what_has_not_ended_is_deferred_with_ids_and_numbers_only(emulator):
         "cancel_at": None,
         "expected_seconds": None,
     }
+
+
+def test_a_plan_is_refused_by_the_task_alone_and_its_link_is_empty(emulator):
+    plan = {
+        "manifest": "/staging/g00",
+        "claude_conn_id": "anthropic_default",
+        "batch_ids": [],
+        "request_count": 5,
+    }
+    task = sensor(None, submission=plan)
+    with pytest.raises(ClaudeBatchInputError, match="a plan that was not sent"):
+        task.execute({})
+    assert ClaudeBatchLink().get_link(task, ti_key=None) == ""
 
 
 def test_an_api_that_cannot_be_asked_is_waited_for_in_the_triggerer(emulator):
