@@ -70,7 +70,7 @@ CONTENT_FIELD = pa.field("claude_content", pa.string())
 BLOCK_BYTES = 4_000_000
 
 #: Blocks that are decoded before they are asked for: the writing of a row group is not waited for.
-_BLOCKS_AHEAD = 2
+_BLOCKS_AHEAD = 3
 
 _ROWS_WITHOUT_LINE = 8192
 

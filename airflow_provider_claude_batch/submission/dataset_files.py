@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-#: Bytes of Arrow memory after which a row group is written.
-ROW_GROUP_BYTES = 12_000_000
+#: Bytes of Arrow memory after which a row group is written. More take memory, and in a landing time: the next
+#: blocks are decoded meanwhile, and then wait.
+ROW_GROUP_BYTES = 6_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,7 @@ def rows_to_files(
     Write rows as Parquet files, compressed with zstd.
 
     A file is followed by another once it has grown to ``max_file_bytes``, so it is larger by one row group at
-    most. In memory: one row group, 12 MB of Arrow.
+    most. In memory: one row group, 6 MB of Arrow.
 
     :param rows: Tables, each with its folder: ``column=value/``, or empty. All of one folder follow each
         other.

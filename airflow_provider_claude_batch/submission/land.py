@@ -24,6 +24,7 @@ from airflow_provider_claude_batch.errors import BatchNotEndedError, ResultsInco
 from airflow_provider_claude_batch.hooks.refusals import is_temporary, retry_after
 from airflow_provider_claude_batch.submission import names
 from airflow_provider_claude_batch.submission.arrow_memory import frugal_memory
+from airflow_provider_claude_batch.submission.dataset_files import ROW_GROUP_BYTES
 from airflow_provider_claude_batch.submission.rereads import BrokenReadError, Rereads
 from airflow_provider_claude_batch.submission.storage import scratch_folder
 
@@ -41,9 +42,6 @@ if TYPE_CHECKING:
     from airflow_provider_claude_batch.submission.manifest_folder import ManifestFolder
 
 _log = logging.getLogger(__name__)
-
-#: Bytes in memory after which rows become a row group of the file.
-_ROW_GROUP_BYTES = 12_000_000
 
 _KEPT = "They are kept by Anthropic for 29 days; a retry reads them again and pays nothing."
 
@@ -216,7 +214,7 @@ def _write(path: Path, rows: Iterable[pa.RecordBatch], schema: pa.Schema) -> Non
         gathered: list[pa.RecordBatch] = []
         for batch in rows:
             gathered.append(batch)
-            if sum(one.nbytes for one in gathered) >= _ROW_GROUP_BYTES:
+            if sum(one.nbytes for one in gathered) >= ROW_GROUP_BYTES:
                 writer.write_table(pa.Table.from_batches(gathered).unify_dictionaries())
                 gathered = []
         if gathered:
