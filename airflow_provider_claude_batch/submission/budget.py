@@ -95,7 +95,7 @@ class Budget:
         spent = self._spent(besides=(record.index, shard.index))
         if spent.billed + spent.in_flight + needs <= self.cap_usd:
             return None
-        asks = f"shard {shard.index} may cost {to_usd(needs)}, and max_cost_usd is {to_usd(self.cap_usd)}"
+        asks = f"the next shard may cost {to_usd(needs)}, and max_cost_usd is {to_usd(self.cap_usd)}"
         if spent.in_flight:
             return Pause.for_the_cap(
                 f"{to_usd(spent.billed)} are billed, up to {to_usd(spent.in_flight)} are in flight, {asks}",
