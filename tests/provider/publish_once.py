@@ -2,19 +2,25 @@
 
 import importlib
 import inspect
+import io
 import itertools
 import os
 import signal
 import sys
 import threading
+from functools import partial
 from types import CodeType, FrameType
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from airflow_provider_claude_batch.submission.dataset_how import PublishHow
 from airflow_provider_claude_batch.submission.publish import Destination
-from tests.provider.datasets import publish_all, row
+from tests.provider.datasets import publish_all, row, to_batches
 
 LAYOUTS = {
     "object": PublishHow(),
+    "copied": PublishHow(),
     "sorted": PublishHow(sort_by=("id",)),
     "partitioned": PublishHow(partition_by=("kind",)),
 }
@@ -24,13 +30,22 @@ ROWS = {
 }
 
 
+def publish_new(to: str, layout: str) -> None:
+    """Publish the new rows; with the layout ``copied`` from a file that holds them already."""
+    given: dict[str, object] = {"how": LAYOUTS[layout]}
+    if layout == "copied":
+        landed = pa.BufferOutputStream()
+        pq.write_table(pa.Table.from_batches(to_batches(ROWS["new"])), landed)
+        given["ready"] = partial(io.BytesIO, landed.getvalue().to_pybytes())
+    publish_all(Destination.at(to), ROWS["new"], **given)
+
+
 def publish_and_die(to: str, layout: str, step: str, nth: int) -> None:
     """
     Publish the new rows, and kill this process when a step is called for the ``nth`` time.
 
     :param step: A function or method below ``submission``, as ``module:name``.
     """
-    destination = Destination.at(to)
     module, _, name = step.partition(":")
     found: object = importlib.import_module(f"airflow_provider_claude_batch.submission.{module}")
     for part in name.split("."):
@@ -45,4 +60,4 @@ def publish_and_die(to: str, layout: str, step: str, nth: int) -> None:
 
     threading.setprofile(trace)
     sys.setprofile(trace)
-    publish_all(destination, ROWS["new"], how=LAYOUTS[layout])
+    publish_new(to, layout)

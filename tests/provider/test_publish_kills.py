@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 
 from tests.provider.datasets import digests, publish_all, read_published
-from tests.provider.publish_once import LAYOUTS, ROWS, publish_and_die
+from tests.provider.publish_once import LAYOUTS, ROWS, publish_and_die, publish_new
 
 #: Each publisher is a process of its own; what is slow to import is imported once.
 PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(["airflow.sdk", "pyarrow.parquet", "tests.provider.publish_once"])
 STEPS = {
     "object": ["dataset_files:rows_to_files", "storage:Folder.put", "storage:_beside", "storage:_sync"],
+    "copied": ["publish:_copied", "storage:Folder.put", "storage:_beside", "storage:_sync"],
     "sorted": ["dataset_sort:rows_to_runs", "dataset_sort:merge_runs", "storage:Folder.put"],
     "partitioned": [
         "dataset_sort:merge_runs",
@@ -52,7 +53,7 @@ def test_a_killed_publisher_leaves_old_or_new_and_its_retry_makes_the_same_bytes
     versions = [sorted(found["body"] for found in rows) for rows in ROWS.values()]
     assert bodies(tmp_path / "killed") in versions
     for name in ("killed", "whole"):
-        publish_all(tmp_path / name, ROWS["new"], how=LAYOUTS[layout])
+        publish_new(str(tmp_path / name), layout)
     assert visible(tmp_path / "killed") == visible(tmp_path / "whole")
 
 
