@@ -9,8 +9,11 @@ from urllib.parse import urlsplit
 
 import fsspec
 import pytest
+from airflow import settings
 from airflow.sdk.io import attach
 from fsspec.implementations.memory import MemoryFileSystem
+from sqlalchemy import create_engine
+from sqlalchemy.orm import scoped_session, sessionmaker
 
 from airflow_provider_claude_batch.cli.main import main
 from tests.provider.submitting import create_batches
@@ -38,6 +41,15 @@ class Lagging(MemoryFileSystem):
 
     def ls(self, path, detail=True, **kwargs):
         return []
+
+
+@pytest.fixture(autouse=True)
+def no_metadata_database(tmp_path, monkeypatch):
+    """See no tables of Airflow's, whatever other tests have made."""
+    engine = create_engine(f"sqlite:///{tmp_path / 'none.db'}")
+    monkeypatch.setattr(settings, "Session", scoped_session(sessionmaker(engine)))
+    yield
+    engine.dispose()
 
 
 @pytest.fixture
