@@ -5,7 +5,6 @@ import pytest
 from airflow.sdk import DAG
 
 from airflow_provider_claude_batch.errors import ClaudeBatchInputError
-from airflow_provider_claude_batch.task_groups.approval import claude_batch_with_approval
 from airflow_provider_claude_batch.task_groups.pipeline import claude_batch_pipeline
 from tests.provider.dag_runs import DAGS, metadata_database, run_dag
 
@@ -87,8 +86,9 @@ def test_an_argument_of_no_task_is_refused(arguments, message):
 
 
 @pytest.mark.parametrize("arguments", [{"plan_only": True}, {"expand": {"parameters": [{}]}}])
-def test_an_approval_is_for_one_plan_that_is_sent(arguments):
+def test_an_approval_is_for_one_plan_that_is_sent(dags, arguments):
     (name,) = arguments
+    claude_batch_with_approval = dags["claude_batch_with_approval"]
     with DAG(dag_id="d", schedule=None), pytest.raises(ClaudeBatchInputError, match=f"^{name}: "):
         claude_batch_with_approval(destination="out", **arguments)
 
