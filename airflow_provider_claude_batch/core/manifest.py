@@ -277,6 +277,7 @@ class BatchRecord:
     :param created_at: By the API's clock.
     :param ended_at: By the same clock, once it was seen to have ended.
     :param loaded_at: When its results were written to the manifest folder.
+    :param results_sha256: Of the file that holds them; ``None`` where who wrote it could not say so any more.
     :param schema_version: Of the record.
     """
 
@@ -285,6 +286,7 @@ class BatchRecord:
     created_at: dt.datetime
     ended_at: dt.datetime | None = None
     loaded_at: dt.datetime | None = None
+    results_sha256: str | None = None
     schema_version: int = SCHEMA_VERSION
 
 

@@ -11,6 +11,7 @@ from airflow_provider_claude_batch.submission import names
 from airflow_provider_claude_batch.submission.land_taken import BILLED_COLUMNS, zeros
 from airflow_provider_claude_batch.submission.next_round import previous_custom_ids
 from airflow_provider_claude_batch.submission.parquet_rows import rows_of
+from airflow_provider_claude_batch.submission.publish import ReadyFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -19,16 +20,16 @@ if TYPE_CHECKING:
 
     from airflow_provider_claude_batch.core.manifest import Round, ShardRecord
     from airflow_provider_claude_batch.submission.manifest_folder import ManifestFolder
-    from airflow_provider_claude_batch.submission.publish import Opener
 
 
 def final_file(
     folder: ManifestFolder, rounds: Sequence[Round], schema: pa.Schema, *, row_count: int
-) -> Opener | None:
+) -> ReadyFile | None:
     """
-    Return what opens a landed file that holds exactly the final rows, in their order, if there is one.
+    Return the landed file that holds exactly the final rows, in their order, if there is one.
 
-    There is where one batch has answered every row and none went again.
+    There is where one batch has answered every row, none went again, and the record of the batch has the
+    digest of its file.
 
     :param rounds: Each of their shards is landed.
     :param schema: Of the final rows.
@@ -38,11 +39,14 @@ def final_file(
 
     if len(rounds) != 1 or len(rounds[0].shards) != 1:
         return None
+    batch = folder.read_batch(rounds[0].index, rounds[0].shards[0].index)
+    if batch is None or batch.results_sha256 is None:
+        return None
     path = names.results_path(rounds[0].index, rounds[0].shards[0].index)
     with folder.folder.open(path) as file:
         landed = pq.ParquetFile(file)
         is_whole = landed.metadata.num_rows == row_count and landed.schema_arrow.equals(schema)
-    return partial(folder.folder.open, path) if is_whole else None
+    return ReadyFile(partial(folder.folder.open, path), batch.results_sha256) if is_whole else None
 
 
 def final_rows(folder: ManifestFolder, rounds: Sequence[Round]) -> Iterator[pa.RecordBatch]:

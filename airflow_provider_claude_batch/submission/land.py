@@ -10,7 +10,9 @@ not put, since rows would be wrong or paid answers given up, is decided in
 
 from __future__ import annotations
 
+import hashlib
 import logging
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from airflow_provider_claude_batch.core.lines import chunks_to_blocks
@@ -30,6 +32,7 @@ from airflow_provider_claude_batch.submission.storage import scratch_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from datetime import datetime
     from pathlib import Path
 
     import pyarrow as pa
@@ -52,6 +55,19 @@ _WAY_OUT = f"Should they stay so: delete the batch at Anthropic, then clear the 
 _PATIENT = Rereads()
 
 
+@dataclass(frozen=True, slots=True)
+class Landing:
+    """
+    Results of a batch that were written.
+
+    :param ended_at: When the batch ended, by the API's clock.
+    :param sha256: Of the file.
+    """
+
+    ended_at: datetime | None
+    sha256: str
+
+
 def land_shard(
     folder: ManifestFolder,
     in_round: Round,
@@ -63,7 +79,7 @@ def land_shard(
     price_list: PriceList | None = None,
     keep_content: bool = False,
     rereads: Rereads = _PATIENT,
-) -> MessageBatch:
+) -> Landing:
     """
     Read a batch's results, join them with the shard's keys and write ``results-NNNNN.parquet``.
 
@@ -75,7 +91,6 @@ def land_shard(
     :param json_schema: The closed output schema, or ``None``.
     :param price_list: Prices of the batch, or ``None`` where costs stay null.
     :param keep_content: With the raw content blocks.
-    :return: The batch as the API shows it.
     :raises BatchNotEndedError: The batch is still processing.
     :raises ResultsIncompleteError: The lines cannot be made rows, however often they are read, or they cannot
         be read for longer than ``rereads`` allows.
@@ -108,8 +123,10 @@ def land_shard(
         told = _batch_counts(batch, shard)
         if is_odd(counts, told):
             _warn(batch.id, counts, told)
+        with path.open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         folder.folder.put(path, names.results_path(in_round.index, shard.index))
-    return batch
+    return Landing(batch.ended_at, sha256)
 
 
 def land_rejected(

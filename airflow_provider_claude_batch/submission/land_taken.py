@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_claude_batch.core.manifest import BatchRecord, Plan, Round, ShardRecord, Taken
     from airflow_provider_claude_batch.hooks.claude_batch import ClaudeBatchHook
+    from airflow_provider_claude_batch.submission.land import Landing
 
 
 def land(
@@ -42,13 +43,13 @@ def land(
     hook: ClaudeBatchHook,
     *,
     rereads: Rereads | None = None,
-) -> datetime | None:
+) -> Landing | None:
     """
     Write ``results-NNNNN.parquet`` of any shard: of its own batch, of an earlier generation's, or of none.
 
     :param in_round: The round that the shard is of.
     :param rereads: How patient to be with results that do not come whole.
-    :return: When its own batch ended, or ``None`` where it has none.
+    :return: Of its own batch, or ``None`` where it has none.
     :raises BatchNotEndedError: A batch is still processing.
     :raises ResultsIncompleteError: The results do not agree with what was sent.
     :raises ManifestUnreadableError: A shard has no batch on record.
@@ -65,7 +66,7 @@ def land(
     if batch is None:
         raise ManifestUnreadableError(f"Shard {shard.index} of {folder.uri} has no batch on record.")
     prices = price_list(batch.created_at)
-    landed = land_shard(
+    return land_shard(
         folder,
         in_round,
         shard,
@@ -76,7 +77,6 @@ def land(
         keep_content=keeps,
         rereads=rereads or Rereads(),
     )
-    return landed.ended_at
 
 
 def land_batch(
@@ -90,8 +90,13 @@ def land_batch(
     rereads: Rereads | None = None,
 ) -> BatchRecord:
     """Land a shard that has a batch, and say so on the batch's record; see :func:`land`."""
-    ended_at = land(folder, plan, in_round, shard, hook, rereads=rereads)
-    landed = replace(batch, ended_at=ended_at, loaded_at=datetime.now(UTC))
+    landing = land(folder, plan, in_round, shard, hook, rereads=rereads)
+    landed = replace(
+        batch,
+        ended_at=landing.ended_at if landing else None,
+        loaded_at=datetime.now(UTC),
+        results_sha256=landing.sha256 if landing else None,
+    )
     folder.write_batch(in_round.index, shard.index, landed)
     return landed
 

@@ -6,10 +6,10 @@ A reader of the object, or of what the manifest names, sees what was there befor
 
 from __future__ import annotations
 
+import hashlib
 import os
-import shutil
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from airflow_provider_claude_batch.core.tally import Tally
@@ -34,11 +34,23 @@ if TYPE_CHECKING:
 
     from airflow_provider_claude_batch.submission.dataset_how import PublishHow
 
-#: Opens a file for reading.
-Opener: TypeAlias = "Callable[[], AbstractContextManager[BinaryIO]]"
+_CHUNK_BYTES = 1 << 20
 
 #: Name of the object in a destination that is a folder.
 OBJECT_NAME = "data.parquet"
+
+
+@dataclass(frozen=True, slots=True)
+class ReadyFile:
+    """
+    A Parquet file that may be published as it is.
+
+    :param open: Opens it for reading.
+    :param sha256: Of its bytes as they were written; a file that is another by now is not published.
+    """
+
+    open: Callable[[], AbstractContextManager[BinaryIO]]
+    sha256: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +146,7 @@ def publish_rows(
     identity: str,
     gate: Callable[[Tally, LocalDataset], None],
     now: datetime,
-    ready: Opener | None = None,
+    ready: ReadyFile | None = None,
     fence: Callable[[], None] = lambda: None,
 ) -> Published:
     """
@@ -148,8 +160,8 @@ def publish_rows(
     :param identity: Of the submission.
     :param gate: Raises where the rows are not to be published; called once, when all are on local disk.
     :param now: With a zone.
-    :param ready: Opens a Parquet file of exactly these rows and this schema, which is copied where it can be
-        the dataset as it is.
+    :param ready: A file of exactly these rows and this schema, which is copied where it can be the dataset as
+        it is.
     :param fence: Raises where they are not to be published any more; called right before the put that makes
         them the dataset.
     :raises ResultsIncompleteError: The rows are not as many as the snapshot's.
@@ -194,7 +206,7 @@ def _judged_files(
     *,
     how: PublishHow,
     max_bytes: int | None,
-    ready: Opener | None,
+    ready: ReadyFile | None,
     tally: Tally,
     judge: Callable[[list[Path]], None],
 ) -> list[LocalFile]:
@@ -218,17 +230,23 @@ def _judged_files(
     return files
 
 
-def _copied(ready: Opener, path: Path, tally: Tally, *, max_bytes: int | None) -> LocalFile | None:
-    """Copy a file that is not too large, and count its rows."""
+def _copied(ready: ReadyFile, path: Path, tally: Tally, *, max_bytes: int | None) -> LocalFile | None:
+    """Copy a file that is whole and not too large, and count its rows."""
     import pyarrow.parquet as pq
 
-    with ready() as source:
+    digest = hashlib.sha256()
+    with ready.open() as source:
         size = source.seek(0, os.SEEK_END)
         if max_bytes is not None and size > max_bytes:
             return None
         source.seek(0)
         with path.open("wb") as sink:
-            shutil.copyfileobj(source, sink)
+            while chunk := source.read(_CHUNK_BYTES):
+                digest.update(chunk)
+                sink.write(chunk)
+    if digest.hexdigest() != ready.sha256:
+        # Who reads its rows finds out what is wrong with it.
+        return None
     with pq.ParquetFile(path) as file:
         for batch in rows_of(file, tally.columns):
             tally.add(batch)

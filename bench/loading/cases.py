@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import sys
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -77,7 +78,7 @@ def _load(meter: Meter, lines: str, folder: str, destination: str, *, keep_conte
     def work() -> int:
         for shard in record.shards:
             batch = BatchRecord(batch_id=batch_id(shard.index), known_by="answered", created_at=_NOW)
-            land_shard(
+            landing = land_shard(
                 manifest,
                 record,
                 shard,
@@ -87,6 +88,8 @@ def _load(meter: Meter, lines: str, folder: str, destination: str, *, keep_conte
                 price_list=prices,
                 keep_content=keep_content,
             )
+            landed = replace(batch, loaded_at=_NOW, results_sha256=landing.sha256)
+            manifest.write_batch(record.index, shard.index, landed)
         _publish(manifest, record, destination, keep_content=keep_content)
         return 0
 

@@ -1,5 +1,6 @@
 """Publish a dataset and die at a step of it: what a process of its own is to run."""
 
+import hashlib
 import importlib
 import inspect
 import io
@@ -15,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from airflow_provider_claude_batch.submission.dataset_how import PublishHow
-from airflow_provider_claude_batch.submission.publish import Destination
+from airflow_provider_claude_batch.submission.publish import Destination, ReadyFile
 from tests.provider.datasets import publish_all, row, to_batches
 
 LAYOUTS = {
@@ -36,7 +37,8 @@ def publish_new(to: str, layout: str) -> None:
     if layout == "copied":
         landed = pa.BufferOutputStream()
         pq.write_table(pa.Table.from_batches(to_batches(ROWS["new"])), landed)
-        given["ready"] = partial(io.BytesIO, landed.getvalue().to_pybytes())
+        octets = landed.getvalue().to_pybytes()
+        given["ready"] = ReadyFile(partial(io.BytesIO, octets), hashlib.sha256(octets).hexdigest())
     publish_all(Destination.at(to), ROWS["new"], **given)
 
 

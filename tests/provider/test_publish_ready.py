@@ -1,5 +1,7 @@
 """A landed file that is published as it lies there, since it holds exactly the rows."""
 
+import dataclasses
+import hashlib
 from functools import partial
 
 import pyarrow as pa
@@ -8,6 +10,7 @@ import pytest
 
 from airflow_provider_claude_batch.errors import QualityGateError, ResultsIncompleteError
 from airflow_provider_claude_batch.submission.dataset_how import PublishHow
+from airflow_provider_claude_batch.submission.publish import ReadyFile
 from tests.provider.datasets import SCHEMA, digests, publish_all, read_published, row, to_batches
 
 ROWS = [row(number, claude_outcome="errored" if number % 10 == 0 else "ok") for number in range(900)]
@@ -28,9 +31,13 @@ def landed(tmp_path):
     return path
 
 
+def ready(path):
+    return ReadyFile(partial(path.open, "rb"), hashlib.sha256(path.read_bytes()).hexdigest())
+
+
 @pytest.mark.parametrize("how", HOWS.values(), ids=HOWS)
 def test_its_rows_are_published_like_any_others(tmp_path, landed, how):
-    published = publish_all(tmp_path / "a", ROWS, how=how, ready=partial(landed.open, "rb"))
+    published = publish_all(tmp_path / "a", ROWS, how=how, ready=ready(landed))
     expected = publish_all(tmp_path / "b", ROWS, how=how)
     assert read_published(tmp_path / "a").to_pylist() == read_published(tmp_path / "b").to_pylist()
     assert read_published(tmp_path / "a").schema == SCHEMA
@@ -40,8 +47,18 @@ def test_its_rows_are_published_like_any_others(tmp_path, landed, how):
 
 
 def test_it_is_published_byte_for_byte(tmp_path, landed):
-    publish_all(tmp_path / "out", ROWS, ready=partial(landed.open, "rb"))
+    publish_all(tmp_path / "out", ROWS, ready=ready(landed))
     assert (tmp_path / "out" / "data.parquet").read_bytes() == landed.read_bytes()
+
+
+def test_a_file_that_is_not_what_was_written_is_not_published(tmp_path, landed):
+    before = ready(landed)
+    octets = bytearray(landed.read_bytes())
+    octets[len(octets) // 3] ^= 1
+    landed.write_bytes(octets)
+    publish_all(tmp_path / "out", ROWS, ready=before)
+    publish_all(tmp_path / "expected", ROWS)
+    assert digests(tmp_path / "out") == digests(tmp_path / "expected")
 
 
 def test_its_rows_are_counted_and_judged_before_anything_is_replaced(tmp_path, landed):
@@ -52,9 +69,9 @@ def test_its_rows_are_counted_and_judged_before_anything_is_replaced(tmp_path, l
     publish_all(tmp_path / "out", ROWS[:7])
     before = digests(tmp_path / "out")
     with pytest.raises(ResultsIncompleteError, match="asks for 901 rows and there are 900"):
-        publish_all(tmp_path / "out", ROWS, row_count=901, ready=partial(landed.open, "rb"))
+        publish_all(tmp_path / "out", ROWS, row_count=901, ready=ready(landed))
     with pytest.raises(QualityGateError) as caught:
-        publish_all(tmp_path / "out", ROWS, ready=partial(landed.open, "rb"), gate=refuse)
+        publish_all(tmp_path / "out", ROWS, ready=ready(landed), gate=refuse)
     assert caught.value.outcomes == {"ok": 810, "errored": 90}
     assert digests(tmp_path / "out") == before
 
@@ -69,6 +86,23 @@ def test_one_batch_that_answers_all_is_published_as_it_was_landed(submission, em
         landed = file.read()
     submission.publish()
     assert (submission.destination / "data.parquet").read_bytes() == landed
+    assert read_published(submission.destination).sort_by("id").equals(final)
+
+
+@pytest.mark.parametrize("is_marked", [False, True], ids=["unmarked", "another digest"])
+def test_a_batch_whose_record_does_not_vouch_for_its_file_is_published_row_by_row(
+    submission, emulator, is_marked
+):
+    emulator.settings(seconds_per_batch=0)
+    submission.snapshot()
+    submission.send()
+    submission.finish()
+    batch = submission.folder.read_batch(0, 0)
+    assert len(batch.results_sha256) == 64
+    digest = "0" * 64 if is_marked else None
+    submission.folder.write_batch(0, 0, dataclasses.replace(batch, results_sha256=digest))
+    final = submission.final()
+    submission.publish()
     assert read_published(submission.destination).sort_by("id").equals(final)
 
 
