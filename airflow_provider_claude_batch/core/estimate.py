@@ -191,8 +191,11 @@ def short_count(number: float) -> str:
 
 
 def to_usd(amount: Decimal) -> str:
-    """Return dollars and cents; two digits of less than a dollar."""
-    return f"${amount:,.2f}" if amount >= _ONE_DOLLAR or not amount else f"${amount:.2g}"
+    """Return dollars and cents; of less than a dollar two digits, however small it is."""
+    if abs(amount) >= _ONE_DOLLAR or not amount:
+        return f"${amount:,.2f}"
+    dollars, _, rest = f"{amount:.{max(2, 1 - amount.adjusted())}f}".partition(".")
+    return f"${dollars}.{rest.rstrip('0').ljust(2, '0')}"
 
 
 def _answer(request: SampledRequest, output: OutputPerRequest | None) -> Interval:

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 #: Kinds of tokens, as their columns are called without our prefix and suffix.
 TOKEN_KINDS = ("input", "output", "cache_write_5m", "cache_write_1h", "cache_read", "thinking")
 
-#: Outcomes that cost nothing, of requests that were sent.
-UNBILLED_OUTCOMES = ("errored", "expired", "canceled", "missing")
+#: Outcomes of requests that were sent and have no answer; what they have cost, earlier rounds have.
+UNANSWERED_OUTCOMES = ("errored", "expired", "canceled", "missing")
 
 #: Keys kept of each outcome but ok, so that a person can look at some of its rows.
 SAMPLE_KEYS = 5

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+from types import NoneType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from anthropic import APIResponse, BaseModel
+    from anthropic.types.messages import MessageBatch
 
 _Said = TypeVar("_Said", bound="BaseModel")
 
 
-def parsed(answer: APIResponse[_Said], kind: type[_Said], **needed: type) -> _Said:
+def parsed(answer: APIResponse[_Said], kind: type[_Said], **needed: type | tuple[type, ...]) -> _Said:
     """
     Return what the API said. The SDK itself makes a model of anything that is JSON, and a text of the rest.
 
@@ -25,8 +28,43 @@ def parsed(answer: APIResponse[_Said], kind: type[_Said], **needed: type) -> _Sa
         said: Any = answer.parse()
     except (ValueError, AttributeError, RecursionError):
         said = None
-    if isinstance(said, kind) and all(
-        isinstance(getattr(said, name, None), type_) for name, type_ in needed.items()
-    ):
+    if isinstance(said, kind) and has_fields(said, **needed):
         return said
     raise APIResponseValidationError(answer.http_response, body=None)
+
+
+def parsed_batch(answer: APIResponse[MessageBatch]) -> MessageBatch:
+    """
+    Return the batch that the API showed.
+
+    :param answer: Of ``with_raw_response``.
+    :raises anthropic.APIResponseValidationError: It is something else.
+    """
+    from anthropic.types.messages import MessageBatch
+
+    return parsed(answer, MessageBatch, **_batch_fields())
+
+
+def is_batch(said: object) -> bool:
+    """Say whether a member of a list is a batch as the API shows them."""
+    from anthropic.types.messages import MessageBatch
+
+    return isinstance(said, MessageBatch) and has_fields(said, **_batch_fields())
+
+
+def has_fields(said: BaseModel, **needed: type | tuple[type, ...]) -> bool:
+    """Say whether an answer has fields of these types."""
+    return all(isinstance(getattr(said, name, None), kind) for name, kind in needed.items())
+
+
+def _batch_fields() -> dict[str, type | tuple[type, ...]]:
+    from anthropic.types.messages import MessageBatchRequestCounts
+
+    return {
+        "id": str,
+        "processing_status": str,
+        "created_at": datetime,
+        "ended_at": (datetime, NoneType),
+        "archived_at": (datetime, NoneType),
+        "request_counts": MessageBatchRequestCounts,
+    }

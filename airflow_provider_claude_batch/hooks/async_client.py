@@ -47,7 +47,13 @@ async def _open(official: Callable[[], AnthropicHook]) -> AsyncAnthropic:
 
 def _close_unused(opening: asyncio.Task[AsyncAnthropic]) -> None:
     if not opening.cancelled() and opening.exception() is None:
-        _held(opening.result().close())
+        _held(close_quietly(opening.result()))
+
+
+async def close_quietly(client: AsyncAnthropic | None) -> None:
+    """Close a client; what it fails with is nobody's trouble."""
+    if client is not None:
+        await asyncio.gather(client.close(), return_exceptions=True)
 
 
 def _held(work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:

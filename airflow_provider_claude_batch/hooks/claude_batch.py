@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 from airflow.sdk import BaseHook
 
 from airflow_provider_claude_batch.errors import ClaudeBatchInputError
-from airflow_provider_claude_batch.hooks.answers import parsed
+from airflow_provider_claude_batch.hooks.answers import parsed_batch
 from airflow_provider_claude_batch.hooks.async_client import open_async_client
 from airflow_provider_claude_batch.hooks.listing import list_batches
 from airflow_provider_claude_batch.hooks.refusals import lost, refused_or_uncertain, uncertain
@@ -184,17 +184,7 @@ class ClaudeBatchHook(BaseHook):
         :param batch_id: Of any batch of the workspace.
         :raises anthropic.APIError: The API cannot be asked, or has no such batch.
         """
-        from anthropic.types.messages import MessageBatch, MessageBatchRequestCounts
-
-        answer = self.client.messages.batches.with_raw_response.retrieve(batch_id)
-        return parsed(
-            answer,
-            MessageBatch,
-            id=str,
-            processing_status=str,
-            created_at=datetime,
-            request_counts=MessageBatchRequestCounts,
-        )
+        return parsed_batch(self.client.messages.batches.with_raw_response.retrieve(batch_id))
 
     def cancel_batch(self, batch_id: str) -> MessageBatch:
         """
@@ -203,7 +193,7 @@ class ClaudeBatchHook(BaseHook):
         :param batch_id: A batch that is in progress.
         :raises anthropic.APIError: The API cannot be asked, or the batch has ended.
         """
-        return self.client.messages.batches.cancel(batch_id)
+        return parsed_batch(self.client.messages.batches.with_raw_response.cancel(batch_id))
 
     def delete_batch(self, batch_id: str) -> bool:
         """

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING
 from airflow_provider_claude_batch.core.limits import EXPIRES_AFTER, MAX_LIST_LIMIT
 from airflow_provider_claude_batch.core.resume_decision import ListedBatch
 from airflow_provider_claude_batch.errors import ClaudeBatchInputError
+from airflow_provider_claude_batch.hooks.answers import is_batch, parsed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from anthropic import Anthropic
+    from anthropic import Anthropic, APIResponse
+    from anthropic.pagination import SyncPage
     from anthropic.types.messages import MessageBatch
 
 #: Older batches have ended, whatever the list was asked for.
@@ -64,17 +66,14 @@ def list_batches(client: Anthropic, *, back_to: datetime | None = None) -> Listi
     :raises ClaudeBatchInputError: What answers is something else.
     """
     answer = client.messages.batches.with_raw_response.list(limit=MAX_LIST_LIMIT)
-    if "json" not in answer.headers.get("content-type", ""):
-        raise ClaudeBatchInputError(
-            f"{client.base_url} answers, but not as the API does. Nothing was sent because of this look."
-        )
     now = _time_of(answer.headers)
     oldest = min(now - _OLDEST_THAT_MAY_RUN, back_to or now)
-    page = answer.parse()
+    page = _page(answer, client)
     found: list[MessageBatch] = list(page.data)
-    while page.has_next_page() and found[-1].created_at >= oldest:
+    while page.has_more and found and found[-1].created_at >= oldest:
         before = found[-1].id
-        page = page.get_next_page()
+        further = client.messages.batches.with_raw_response.list(limit=MAX_LIST_LIMIT, after_id=before)
+        page = _page(further, client)
         found.extend(page.data)
         if found[-1].id == before:
             # A gateway that does not know after_id gives the first page for ever.
@@ -87,6 +86,21 @@ def list_batches(client: Anthropic, *, back_to: datetime | None = None) -> Listi
             workspace_id=answer.headers.get("anthropic-workspace-id"),
         ),
     )
+
+
+def _page(answer: APIResponse[SyncPage[MessageBatch]], client: Anthropic) -> SyncPage[MessageBatch]:
+    from anthropic import APIResponseValidationError
+    from anthropic.pagination import SyncPage
+
+    try:
+        page = parsed(answer, SyncPage, data=list)
+    except APIResponseValidationError:
+        page = None
+    if page is None or not all(map(is_batch, page.data)):
+        raise ClaudeBatchInputError(
+            f"{client.base_url} answers, but not as the API does. Nothing was sent because of this look."
+        )
+    return page
 
 
 def _listed(batch: MessageBatch) -> ListedBatch:

@@ -69,7 +69,7 @@ class ModelCatalog:
             page = parsed(
                 self._client.models.with_raw_response.list(limit=1000), SyncPage[ModelInfo], data=list
             )
-            return [model.id for model in page if isinstance(getattr(model, "id", None), str)]
+            return [model.id for model in page.data if isinstance(getattr(model, "id", None), str)]
         except APIError:
             return []
 

@@ -46,7 +46,9 @@ def final_file(
     with folder.folder.open(path) as file:
         landed = pq.ParquetFile(file)
         is_whole = landed.metadata.num_rows == row_count and landed.schema_arrow.equals(schema)
-    return ReadyFile(partial(folder.folder.open, path), batch.results_sha256) if is_whole else None
+    if not is_whole:
+        return None
+    return ReadyFile(f"{folder.uri}/{path}", partial(folder.folder.open, path), batch.results_sha256)
 
 
 def final_rows(folder: ManifestFolder, rounds: Sequence[Round]) -> Iterator[pa.RecordBatch]:

@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from airflow_provider_claude_batch.core.receipt_money import to_money
-from airflow_provider_claude_batch.core.tally import UNBILLED_OUTCOMES
+from airflow_provider_claude_batch.core.tally import UNANSWERED_OUTCOMES
 from airflow_provider_claude_batch.errors import QualityGateError
 from airflow_provider_claude_batch.submission.checks import run_checks
 from airflow_provider_claude_batch.submission.final_rows import final_file, final_rows, final_schema
@@ -36,12 +36,12 @@ if TYPE_CHECKING:
 
 
 def _way_out(outcomes: Mapping[str, int]) -> str:
-    unbilled = sum(outcomes.get(outcome, 0) for outcome in UNBILLED_OUTCOMES)
-    if not unbilled:
+    unanswered = sum(outcomes.get(outcome, 0) for outcome in UNANSWERED_OUTCOMES)
+    if not unanswered:
         return ""
     return (
-        f" A clear of the submit task asks {unbilled} of the rows again, which were not billed, and takes "
-        "the answers of the others."
+        f" A clear of the task that took the snapshot asks {unanswered} of the rows again, which have no "
+        "answer, and takes the answers of the others."
     )
 
 

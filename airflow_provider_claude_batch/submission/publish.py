@@ -45,10 +45,12 @@ class ReadyFile:
     """
     A Parquet file that may be published as it is.
 
+    :param uri: Where it lies.
     :param open: Opens it for reading.
     :param sha256: Of its bytes as they were written; a file that is another by now is not published.
     """
 
+    uri: str
     open: Callable[[], AbstractContextManager[BinaryIO]]
     sha256: str
 
@@ -164,7 +166,7 @@ def publish_rows(
         it is.
     :param fence: Raises where they are not to be published any more; called right before the put that makes
         them the dataset.
-    :raises ResultsIncompleteError: The rows are not as many as the snapshot's.
+    :raises ResultsIncompleteError: The rows are not as many as the snapshot's, or ``ready`` was altered.
     :raises DatasetError: The rows cannot be laid out as asked, or the destination's manifest is not ours.
     """
     _check_how(how, schema, destination)
@@ -245,8 +247,10 @@ def _copied(ready: ReadyFile, path: Path, tally: Tally, *, max_bytes: int | None
                 digest.update(chunk)
                 sink.write(chunk)
     if digest.hexdigest() != ready.sha256:
-        # Who reads its rows finds out what is wrong with it.
-        return None
+        raise ResultsIncompleteError(
+            f"{ready.uri} is not what was written: its SHA-256 is not that of the batch's record. Nothing is "
+            "published. Remove the file, and a retry reads the results again, which is free for 29 days."
+        )
     with pq.ParquetFile(path) as file:
         for batch in rows_of(file, tally.columns):
             tally.add(batch)

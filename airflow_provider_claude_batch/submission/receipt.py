@@ -101,10 +101,10 @@ def write_unpublished_receipt(receipt: Receipt, *, staging_root: str) -> None:
     Folder.at(staging_root).write(_unpublished_path(receipt), to_json(receipt))
 
 
-def remove_unpublished_receipt(receipt: Receipt, *, staging_root: str) -> None:
-    """Remove that receipt: a published one tells the same dollars."""
-    Folder.at(staging_root).remove(_unpublished_path(receipt))
+def remove_unpublished_receipt(of: Receipt | Plan, *, staging_root: str) -> None:
+    """Remove that receipt of a submission: published ones tell the same dollars."""
+    Folder.at(staging_root).remove(_unpublished_path(of))
 
 
-def _unpublished_path(receipt: Receipt) -> str:
-    return f"_receipts/day={receipt.created_at:%Y-%m-%d}/{receipt.identity}-unpublished.json"
+def _unpublished_path(of: Receipt | Plan) -> str:
+    return f"_receipts/day={of.created_at:%Y-%m-%d}/{of.identity}-unpublished.json"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_claude_batch.core.limits import RESULTS_KEPT
 from airflow_provider_claude_batch.core.manifest import TAKEN, ShardRecord, Taken
-from airflow_provider_claude_batch.core.tally import UNBILLED_OUTCOMES
+from airflow_provider_claude_batch.core.tally import UNANSWERED_OUTCOMES
 from airflow_provider_claude_batch.errors import ManifestUnreadableError
 from airflow_provider_claude_batch.submission import names
 from airflow_provider_claude_batch.submission.answer_index import AnswerIndex
@@ -43,7 +43,7 @@ _TAKEN_UNTIL = RESULTS_KEPT - timedelta(days=2)
 _LOOKS = 3
 
 #: Outcomes that were not billed: asking again costs what asking once costs, and may go better.
-_NOT_BILLED = (*UNBILLED_OUTCOMES, "rejected")
+_NOT_BILLED = (*UNANSWERED_OUTCOMES, "rejected")
 
 
 @dataclass(slots=True)

@@ -88,6 +88,8 @@ def _tell(source: ManifestFolder, *, told_here: ManifestFolder | None, ti: TaskI
     if told_here is not None:
         _take_off(tally, told_here, source)
     if not tally.rows:
+        # What the gate has told of it is on the later generation's receipt, where that took all of it.
+        remove_unpublished_receipt(plan, staging_root=plan.staging_root)
         return
     receipt = make_receipt(
         plan,

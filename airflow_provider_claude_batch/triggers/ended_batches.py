@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Protocol
 
 from airflow_provider_claude_batch.core.limits import EXPIRES_AFTER, MAX_LIST_LIMIT
 from airflow_provider_claude_batch.core.poll_decision import retry_seconds
+from airflow_provider_claude_batch.hooks.async_client import close_quietly
 from airflow_provider_claude_batch.hooks.refusals import retry_after
 from airflow_provider_claude_batch.hooks.request_log import no_line_a_request
 from airflow_provider_claude_batch.triggers.look import asking_once
-from airflow_provider_claude_batch.triggers.poller import RealTime, close_quietly, trouble_of
+from airflow_provider_claude_batch.triggers.poller import RealTime, trouble_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Protocol
 from weakref import WeakKeyDictionary
 
 from airflow_provider_claude_batch.core.poll_decision import LONGEST_SECONDS, look_seconds, retry_seconds
+from airflow_provider_claude_batch.hooks.async_client import close_quietly
 from airflow_provider_claude_batch.hooks.refusals import retry_after
 from airflow_provider_claude_batch.triggers.look import Look, SeenBatch, look
 
@@ -307,12 +308,6 @@ class Poller:
         first = max(min(chosen, default=LONGEST_SECONDS), _SECONDS_BETWEEN_LOOKS)
         backed_off = min(retry_seconds(self._failures), first * 2.0 ** min(self._failures - 1, 10))
         return max(backed_off, min(asked or 0.0, LONGEST_SECONDS))
-
-
-async def close_quietly(client: AsyncAnthropic | None) -> None:
-    """Close a client; what it fails with is nobody's trouble."""
-    if client is not None:
-        await asyncio.gather(client.close(), return_exceptions=True)
 
 
 def trouble_of(error: BaseException) -> Trouble:

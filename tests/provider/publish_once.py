@@ -38,7 +38,7 @@ def publish_new(to: str, layout: str) -> None:
         landed = pa.BufferOutputStream()
         pq.write_table(pa.Table.from_batches(to_batches(ROWS["new"])), landed)
         octets = landed.getvalue().to_pybytes()
-        given["ready"] = ReadyFile(partial(io.BytesIO, octets), hashlib.sha256(octets).hexdigest())
+        given["ready"] = ReadyFile("landed", partial(io.BytesIO, octets), hashlib.sha256(octets).hexdigest())
     publish_all(Destination.at(to), ROWS["new"], **given)
 
 

@@ -10,7 +10,7 @@ from anthropic.types import ModelInfo
 
 from airflow_provider_claude_batch.core.check_request import ModelFacts
 from airflow_provider_claude_batch.core.prices import PriceList
-from airflow_provider_claude_batch.errors import SubmissionUncertainError
+from airflow_provider_claude_batch.errors import ClaudeBatchInputError, SubmissionUncertainError
 from airflow_provider_claude_batch.hooks.batch_body import BatchBody
 from airflow_provider_claude_batch.hooks.claude_batch import ClaudeBatchHook
 from airflow_provider_claude_batch.hooks.model_facts import ModelCatalog, to_facts
@@ -75,6 +75,16 @@ def test_a_batch_is_read_again_later(gateway):
     with pytest.raises(anthropic.APIResponseValidationError) as caught:
         gateway.retrieve_batch("msgbatch_1")
     assert is_temporary(caught.value)
+
+
+def test_the_list_is_none_of_the_api_s(gateway):
+    with pytest.raises(ClaudeBatchInputError, match="answers, but not as the API does"):
+        gateway.list_batches()
+
+
+def test_nothing_says_that_a_batch_is_canceled(gateway):
+    with pytest.raises(anthropic.APIResponseValidationError):
+        gateway.cancel_batch("msgbatch_1")
 
 
 def test_nothing_is_known_of_a_model(gateway):

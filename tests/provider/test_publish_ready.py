@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 from functools import partial
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -32,7 +33,7 @@ def landed(tmp_path):
 
 
 def ready(path):
-    return ReadyFile(partial(path.open, "rb"), hashlib.sha256(path.read_bytes()).hexdigest())
+    return ReadyFile(str(path), partial(path.open, "rb"), hashlib.sha256(path.read_bytes()).hexdigest())
 
 
 @pytest.mark.parametrize("how", HOWS.values(), ids=HOWS)
@@ -56,9 +57,13 @@ def test_a_file_that_is_not_what_was_written_is_not_published(tmp_path, landed):
     octets = bytearray(landed.read_bytes())
     octets[len(octets) // 3] ^= 1
     landed.write_bytes(octets)
-    publish_all(tmp_path / "out", ROWS, ready=before)
-    publish_all(tmp_path / "expected", ROWS)
-    assert digests(tmp_path / "out") == digests(tmp_path / "expected")
+    publish_all(tmp_path / "out", ROWS[:7])
+    kept = digests(tmp_path / "out")
+    with pytest.raises(
+        ResultsIncompleteError, match=r"landed.parquet is not what was written.*free for 29 days"
+    ):
+        publish_all(tmp_path / "out", ROWS, ready=before)
+    assert digests(tmp_path / "out") == kept
 
 
 def test_its_rows_are_counted_and_judged_before_anything_is_replaced(tmp_path, landed):
@@ -89,19 +94,34 @@ def test_one_batch_that_answers_all_is_published_as_it_was_landed(submission, em
     assert read_published(submission.destination).sort_by("id").equals(final)
 
 
-@pytest.mark.parametrize("is_marked", [False, True], ids=["unmarked", "another digest"])
-def test_a_batch_whose_record_does_not_vouch_for_its_file_is_published_row_by_row(
-    submission, emulator, is_marked
-):
+def test_a_batch_whose_record_does_not_vouch_for_its_file_is_published_row_by_row(submission, emulator):
     emulator.settings(seconds_per_batch=0)
     submission.snapshot()
     submission.send()
     submission.finish()
     batch = submission.folder.read_batch(0, 0)
     assert len(batch.results_sha256) == 64
-    digest = "0" * 64 if is_marked else None
-    submission.folder.write_batch(0, 0, dataclasses.replace(batch, results_sha256=digest))
+    submission.folder.write_batch(0, 0, dataclasses.replace(batch, results_sha256=None))
     final = submission.final()
+    submission.publish()
+    assert read_published(submission.destination).sort_by("id").equals(final)
+
+
+def test_results_that_were_altered_are_read_again_once_they_are_removed(submission, emulator):
+    emulator.settings(seconds_per_batch=0)
+    submission.snapshot()
+    submission.send()
+    submission.finish()
+    final = submission.final()
+    path = Path(submission.folder.folder.root) / "r00" / "results-00000.parquet"
+    wrong = pa.array(["WRONG"] * final.num_rows).cast(final.schema.field("claude_text").type)
+    pq.write_table(pq.read_table(path).drop_columns("claude_text").append_column("claude_text", wrong), path)
+    table = pq.read_table(path).select(final.schema.names).cast(final.schema)
+    pq.write_table(table, path)
+    with pytest.raises(ResultsIncompleteError, match=r"results-00000.parquet is not what was written"):
+        submission.publish()
+    path.unlink()
+    submission.finish()
     submission.publish()
     assert read_published(submission.destination).sort_by("id").equals(final)
 

@@ -75,9 +75,11 @@ def test_what_the_gate_refuses_is_told_and_its_dollars_stay_told_once(run, emula
     assert by_name["b"].reused_rows == 3
 
 
-def test_the_gate_says_what_asks_the_rows_again_that_were_not_billed(run, emulator):
+def test_the_gate_says_what_asks_the_rows_again_that_have_no_answer(run, emulator):
     emulator.fail("lines", with_="expired", share=0.5, times=None)
-    with pytest.raises(QualityGateError, match=r"A clear of the submit task asks \d of the rows again"):
+    with pytest.raises(
+        QualityGateError, match=r"A clear of the task that took the snapshot asks \d of the rows"
+    ):
         run("one", identity="a" * 16, checks=lambda table: False)
 
 
@@ -108,6 +110,27 @@ def test_what_a_later_generation_does_not_take_is_told_beside_it(submission, emu
     assert sums == billed(emulator)
     receipts = latest_receipts(read_receipts(Folder.at(str(root))))
     assert {(receipt.rows, receipt.billed_rows) for receipt in receipts} == {(1, 1), (5, 5)}
+
+
+def test_a_later_generation_that_takes_all_that_the_gate_has_stopped_tells_it_alone(
+    submission, emulator, tmp_path
+):
+    root = tmp_path / "runs"
+    emulator.settings(seconds_per_batch=0)
+    submission.folder = type(submission.folder).at(f"{root}/labels/night/submit/g00")
+    submission.snapshot(staging_root=str(root))
+    submission.send()
+    submission.finish()
+    with pytest.raises(QualityGateError):
+        submission.publish(checks=lambda table: False)
+    assert told(tmp_path)[0] == billed(emulator)
+    second = successor(submission, staging_root=str(root))
+    second.send()
+    second.finish()
+    second.publish()
+    assert told(tmp_path)[0] == billed(emulator)
+    (receipt,) = latest_receipts(read_receipts(Folder.at(str(root))))
+    assert (receipt.rows, receipt.reused_rows, receipt.billed_rows) == (5, 5, 5)
 
 
 def test_a_pilot_that_fails_is_told(run_dag, emulator, tmp_path):
