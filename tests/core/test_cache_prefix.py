@@ -213,7 +213,7 @@ def test_reads_save_what_writes_do_not_eat():
 def test_writes_that_nobody_read_cost_more_than_no_cache():
     use = cache_use({"cache_write_1h": 1_000_000}, PRICES.of("claude-haiku-5-5"), rows=100)
     assert use.to_text() == (
-        "prompt cache: 0.0% of the marked tokens were read, which cost $0.050 more than no cache"
+        "prompt cache: 0.0% of the marked tokens were read, which cost $0.05 more than no cache"
     )
 
 
