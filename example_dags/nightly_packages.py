@@ -4,7 +4,7 @@ Keep a card of every package in the warehouse: each night those that came or cha
 1. **submit** reads the rows of the run's data interval, and skips the run where there are none. Packages
    whose text is what it was are not asked about again; the rubric is read from the prompt cache; what is sent
    can cost no more than `max_cost_usd`, all rounds together.
-2. **wait** is deferred. What has not ended shortly before 06:30 is canceled, and not billed.
+2. **wait** is deferred. What has not ended shortly before the deadline is canceled, and not billed.
 3. **load** sends what failed again, and publishes nothing where too many rows have no usable answer or a
    check does not hold: the table keeps what it had.
 4. **write** brings the cards back into the warehouse, in one transaction. A package that is there already
@@ -95,6 +95,9 @@ with DAG(
             "/data/package_cards", type="string", minLength=1, description="Folder or URL for the Parquet."
         ),
         "everything": Param(False, type="boolean", description="All packages, whenever they were seen."),
+        "deadline": Param(
+            "06:30", type="string", description="When cards are needed: a time in UTC, or a date and time."
+        ),
         "max_cost_usd": Param(5, type="number", exclusiveMinimum=0, description="Dollars for one night."),
         "model": Param("claude-haiku-5-5", enum=["claude-haiku-5-5", "claude-sonnet-5-5"]),
     },
@@ -121,7 +124,7 @@ with DAG(
         passthrough=["version"],
         max_cost_usd="{{ params.max_cost_usd }}",
         reuse_answers="30d",
-        deadline="06:30",
+        deadline="{{ params.deadline }}",
     )
     # [END submit]
     # [START wait]
