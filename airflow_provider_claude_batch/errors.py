@@ -205,7 +205,7 @@ class QualityGateError(ClaudeBatchRunError):
     :param reason: Which limit or check is broken, with counts and keys and without texts of rows.
     :param outcomes: Rows by outcome.
     :param kept: Where the answers stay, and what judges them again.
-    :param way_out: What else may help, a sentence with a space before it.
+    :param way_out: What else may help, a sentence.
     """
 
     def __init__(
@@ -220,7 +220,7 @@ class QualityGateError(ClaudeBatchRunError):
         self.outcomes = dict(outcomes)
         super().__init__(
             f"{reason}. The destination keeps what it had. The answers are paid for and stay {kept}, and "
-            f"pays for nothing twice.{way_out}"
+            f"pays for nothing twice.{way_out and f' {way_out}'}"
         )
 
 

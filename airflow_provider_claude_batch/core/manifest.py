@@ -319,7 +319,7 @@ class Receipt:
         read, 0 to 1; ``None`` where nothing was.
     :param rounds: Rounds in all.
     :param reused_rows: Rows whose answers were paid for earlier.
-    :param billed_rows: Rows whose answers the tokens are of; ``None`` in a receipt that does not say it.
+    :param billed_rows: Rows that the output tokens are of; ``None`` in a receipt that does not say it.
     :param schema_version: Of the record.
     """
 

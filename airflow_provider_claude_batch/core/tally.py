@@ -40,7 +40,7 @@ class Tally:
     :param unpriced: Rows whose cost is not known.
     :param rounds: Most rounds that a row has gone through.
     :param reused: Rows whose answer was paid for earlier.
-    :param billed: Rows whose answer the tokens are of.
+    :param billed: Rows that the output tokens are of.
     :param samples: Up to five keys of each outcome but ``ok``, as ``column=value``; never a text of the row.
     """
 
@@ -94,7 +94,7 @@ class Tally:
 
 
 def count_billed(output_tokens: pa.Array | pa.ChunkedArray) -> int:
-    """Return how many rows have an answer that was billed: one without a token of output is none."""
+    """Return how many rows have tokens of output."""
     import pyarrow.compute as pc
 
     return int(pc.sum(pc.greater(output_tokens, 0), min_count=0).as_py())

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime
 from types import NoneType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from anthropic import APIResponse, BaseModel
     from anthropic.types.messages import MessageBatch
 
@@ -28,8 +30,8 @@ def parsed(answer: APIResponse[_Said], kind: type[_Said], **needed: type | tuple
         said: Any = answer.parse()
     except (ValueError, AttributeError, RecursionError):
         said = None
-    if isinstance(said, kind) and has_fields(said, **needed):
-        return said
+    if _is_said(said, kind, needed):
+        return cast("_Said", said)
     raise APIResponseValidationError(answer.http_response, body=None)
 
 
@@ -49,12 +51,13 @@ def is_batch(said: object) -> bool:
     """Say whether a member of a list is a batch as the API shows them."""
     from anthropic.types.messages import MessageBatch
 
-    return isinstance(said, MessageBatch) and has_fields(said, **_batch_fields())
+    return _is_said(said, MessageBatch, _batch_fields())
 
 
-def has_fields(said: BaseModel, **needed: type | tuple[type, ...]) -> bool:
-    """Say whether an answer has fields of these types."""
-    return all(isinstance(getattr(said, name, None), kind) for name, kind in needed.items())
+def _is_said(said: object, kind: type, needed: Mapping[str, type | tuple[type, ...]]) -> bool:
+    return isinstance(said, kind) and all(
+        isinstance(getattr(said, name, None), of) for name, of in needed.items()
+    )
 
 
 def _batch_fields() -> dict[str, type | tuple[type, ...]]:

@@ -6,7 +6,6 @@ Imports pyarrow inside functions only: this module is reached from a Dag file.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
@@ -52,11 +51,6 @@ class LocalFile:
     name: str
     rows: int
     bytes: int
-
-    def sha256(self) -> str:
-        """Return the digest of its bytes, in hexadecimal."""
-        with self.path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def rows_to_files(

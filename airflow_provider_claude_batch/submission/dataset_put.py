@@ -18,6 +18,7 @@ from airflow_provider_claude_batch.submission.dataset_manifest import (
     read_dataset_manifest,
     replace_dataset_manifest,
 )
+from airflow_provider_claude_batch.submission.storage import file_sha256
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -113,5 +114,5 @@ def _digest(files: Sequence[LocalFile]) -> str:
     """Return 16 digits that change with the content, the number and the names of the files."""
     digest = hashlib.sha256()
     for file in files:
-        digest.update(f"{file.name} {file.sha256()}\n".encode())
+        digest.update(f"{file.name} {file_sha256(file.path)}\n".encode())
     return digest.hexdigest()[:16]

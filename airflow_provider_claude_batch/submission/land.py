@@ -10,7 +10,6 @@ not put, since rows would be wrong or paid answers given up, is decided in
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -28,7 +27,7 @@ from airflow_provider_claude_batch.submission import names
 from airflow_provider_claude_batch.submission.arrow_memory import frugal_memory
 from airflow_provider_claude_batch.submission.dataset_files import ROW_GROUP_BYTES
 from airflow_provider_claude_batch.submission.rereads import BrokenReadError, Rereads
-from airflow_provider_claude_batch.submission.storage import scratch_folder
+from airflow_provider_claude_batch.submission.storage import file_sha256, scratch_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -123,8 +122,7 @@ def land_shard(
         told = _batch_counts(batch, shard)
         if is_odd(counts, told):
             _warn(batch.id, counts, told)
-        with path.open("rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        sha256 = file_sha256(path)
         folder.folder.put(path, names.results_path(in_round.index, shard.index))
     return Landing(batch.ended_at, sha256)
 

@@ -40,7 +40,7 @@ def _way_out(outcomes: Mapping[str, int]) -> str:
     if not unanswered:
         return ""
     return (
-        f" A clear of the task that took the snapshot asks {unanswered} of the rows again, which have no "
+        f"A clear of the task that took the snapshot asks {unanswered} of the rows again, which have no "
         "answer, and takes the answers of the others."
     )
 

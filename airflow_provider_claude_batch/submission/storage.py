@@ -7,6 +7,7 @@ writes through it: bytes are put whole, and large files are made on local disk f
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import tempfile
@@ -158,6 +159,12 @@ def _sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def file_sha256(path: Path) -> str:
+    """Return the digest of a local file's bytes, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextmanager
