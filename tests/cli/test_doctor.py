@@ -2,7 +2,6 @@ import datetime as dt
 import http.client
 import http.server
 import json
-import threading
 import time
 from typing import ClassVar
 from urllib.parse import urlsplit
@@ -17,6 +16,7 @@ from sqlalchemy.orm import scoped_session, sessionmaker
 
 from airflow_provider_claude_batch.cli.main import main
 from tests.provider.submitting import create_batches
+from tests.serving import serving
 
 API_CHECKS = ["connection", "models", "account", "calls", "clock", "batches", "queue"]
 
@@ -118,12 +118,8 @@ def login_page():
         def log_message(self, *args):
             pass
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
+    with serving(http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page)) as server:
         yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
 
 
 def test_a_login_page_in_place_of_the_api_fails(diagnose, login_page, monkeypatch):

@@ -159,11 +159,15 @@ class Submission:
         rows = pa.Table.from_batches(final_rows(self.folder, self.folder.rounds(plan)), schema)
         return rows.sort_by("id")
 
-    def run_to_its_end(self, **arguments) -> pa.Table:
-        """Take the snapshot, send, land and publish, for batches that end at once."""
+    def land_all(self, **arguments) -> None:
+        """Take the snapshot, send and land, for batches that end at once."""
         self.snapshot(**arguments)
         self.send_on()
         self.finish()
+
+    def run_to_its_end(self, **arguments) -> pa.Table:
+        """Do the same, and publish."""
+        self.land_all(**arguments)
         return self.publish()
 
     def publish(self, *, max_error_rate=None, checks=(), **how) -> pa.Table:

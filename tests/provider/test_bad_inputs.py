@@ -2,7 +2,6 @@
 
 import http.server
 import json
-import threading
 
 import anthropic
 import pytest
@@ -21,6 +20,7 @@ from airflow_provider_claude_batch.submission.check_spec import check_spec
 from airflow_provider_claude_batch.submission.snapshot import take_snapshot
 from airflow_provider_claude_batch.submission.spec import make_spec
 from tests.provider.submitting import LABEL, NOW
+from tests.serving import serving
 
 ALL = "select * from items order by id"
 USER = {"role": "user", "content": "{body}"}
@@ -138,15 +138,13 @@ class _RetiredModel(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def retired_models():
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _RetiredModel) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        with anthropic.Anthropic(
+    with (
+        serving(http.server.ThreadingHTTPServer(("127.0.0.1", 0), _RetiredModel)) as server,
+        anthropic.Anthropic(
             api_key="sk-ant-test", base_url=f"http://127.0.0.1:{server.server_port}"
-        ) as client:
-            yield client
-        server.shutdown()
-        thread.join()
+        ) as client,
+    ):
+        yield client
 
 
 def test_a_retired_model_is_refused(retired_models):

@@ -2,7 +2,6 @@ import datetime as dt
 import hashlib
 import http.server
 import json
-import threading
 
 import anthropic
 import pytest
@@ -17,6 +16,7 @@ from airflow_provider_claude_batch.hooks.model_facts import ModelCatalog, to_fac
 from airflow_provider_claude_batch.hooks.refusals import is_temporary
 from airflow_provider_claude_batch.submission.estimating import estimate_submission
 from airflow_provider_claude_batch.submission.manifest_folder import require_plan
+from tests.serving import serving
 
 PRICES = PriceList.at(dt.datetime(2026, 11, 22, tzinfo=dt.UTC))
 
@@ -55,9 +55,7 @@ def gateway(request, monkeypatch):
         def log_message(self, *args):
             """Say nothing."""
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
+    with serving(http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)) as server:
         connection = {
             "conn_type": "anthropic",
             "password": "sk-ant-test",
@@ -67,8 +65,6 @@ def gateway(request, monkeypatch):
         hook = ClaudeBatchHook("gateway")
         yield hook
         hook.client.close()
-        server.shutdown()
-        thread.join()
 
 
 def test_a_batch_is_read_again_later(gateway):

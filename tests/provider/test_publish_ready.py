@@ -83,9 +83,7 @@ def test_its_rows_are_counted_and_judged_before_anything_is_replaced(tmp_path, l
 
 def test_one_batch_that_answers_all_is_published_as_it_was_landed(submission, emulator):
     emulator.settings(seconds_per_batch=0)
-    submission.snapshot()
-    submission.send()
-    submission.finish()
+    submission.land_all()
     final = submission.final()
     with submission.folder.folder.open("r00/results-00000.parquet") as file:
         landed = file.read()
@@ -96,9 +94,7 @@ def test_one_batch_that_answers_all_is_published_as_it_was_landed(submission, em
 
 def test_a_batch_whose_record_does_not_vouch_for_its_file_is_published_row_by_row(submission, emulator):
     emulator.settings(seconds_per_batch=0)
-    submission.snapshot()
-    submission.send()
-    submission.finish()
+    submission.land_all()
     batch = submission.folder.read_batch(0, 0)
     assert len(batch.results_sha256) == 64
     submission.folder.write_batch(0, 0, dataclasses.replace(batch, results_sha256=None))
@@ -109,15 +105,12 @@ def test_a_batch_whose_record_does_not_vouch_for_its_file_is_published_row_by_ro
 
 def test_results_that_were_altered_are_read_again_once_they_are_removed(submission, emulator):
     emulator.settings(seconds_per_batch=0)
-    submission.snapshot()
-    submission.send()
-    submission.finish()
+    submission.land_all()
     final = submission.final()
     path = Path(submission.folder.folder.root) / "r00" / "results-00000.parquet"
-    wrong = pa.array(["WRONG"] * final.num_rows).cast(final.schema.field("claude_text").type)
-    pq.write_table(pq.read_table(path).drop_columns("claude_text").append_column("claude_text", wrong), path)
-    table = pq.read_table(path).select(final.schema.names).cast(final.schema)
-    pq.write_table(table, path)
+    landed = pq.read_table(path)
+    at = landed.schema.get_field_index("claude_text")
+    pq.write_table(landed.set_column(at, landed.field(at), pa.array(["WRONG"] * landed.num_rows)), path)
     with pytest.raises(ResultsIncompleteError, match=r"results-00000.parquet is not what was written"):
         submission.publish()
     path.unlink()

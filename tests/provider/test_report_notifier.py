@@ -2,7 +2,6 @@ import email
 import email.policy
 import json
 import socketserver
-import threading
 
 import pytest
 from airflow.providers.smtp.notifications.smtp import SmtpNotifier
@@ -13,6 +12,7 @@ from airflow_provider_claude_batch.notifications.report import ClaudeBatchReport
 from airflow_provider_claude_batch.submission.staging import TaskInstanceId
 from airflow_provider_claude_batch.transfers.batch_to_parquet import ClaudeBatchToParquetOperator
 from tests.receipts import receipt
+from tests.serving import serving
 
 TI = TaskInstanceId(dag_id="label", run_id="night", task_id="load")
 
@@ -38,7 +38,7 @@ class SmtpServer(socketserver.StreamRequestHandler):
 @pytest.fixture
 def mails(monkeypatch):
     """The mails that arrive at the server of the connection ``smtp_default``."""
-    with socketserver.TCPServer(("127.0.0.1", 0), SmtpServer) as server:
+    with serving(socketserver.TCPServer(("127.0.0.1", 0), SmtpServer)) as server:
         server.mails = []
         extra = {"disable_ssl": True, "disable_tls": True}
         connection = {
@@ -48,11 +48,7 @@ def mails(monkeypatch):
             "extra": extra,
         }
         monkeypatch.setenv("AIRFLOW_CONN_SMTP_DEFAULT", json.dumps(connection))
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
         yield server.mails
-        server.shutdown()
-        thread.join()
 
 
 @pytest.fixture
